@@ -1,1 +1,3 @@
+//! The `adit` command.
+
 fn main() {}

@@ -1,0 +1,17 @@
+//! Words that every room shares: keys, addresses, durations, secrets, reasons, endings.
+//!
+//! Floor 0. Plain values without tasks, sockets or files.
+
+pub mod addr;
+pub mod close;
+pub mod duration;
+pub mod key;
+pub mod reason;
+pub mod secret;
+
+pub use addr::{Host, ListenAddr, Target};
+pub use close::{CloseReason, Closed};
+pub use duration::GoDuration;
+pub use key::{Origin, ServiceKey};
+pub use reason::Reason;
+pub use secret::Secret;

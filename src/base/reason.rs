@@ -1,0 +1,72 @@
+//! The closed set of reasons for conditions, Events and metric labels.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why something is as it is: a Kubernetes condition reason (CamelCase, closed set).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason, for tables and documentation tests.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The text in conditions, Events and labels.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The object is valid and may run.
+    Accepted,
+    /// Nobody has looked at it yet.
+    Pending,
+    /// A key that adit does not know.
+    UnknownKey,
+    /// A value that cannot work.
+    Invalid,
+    /// The stored object does not fit the schema.
+    Undecodable,
+    /// GOST has it, this version of adit does not.
+    Unsupported,
+    /// A target on the controller's own loopback interface.
+    LoopbackTarget,
+    /// No controller answers for `spec.className`.
+    NoClass,
+    /// The path cannot be served.
+    PathNotAllowed,
+    /// The port cannot be claimed.
+    PortNotAllowed,
+    /// Another service has the host and path.
+    HostConflict,
+    /// Another service has the port, or the port speaks something else.
+    PortConflict,
+    /// Every reference was found.
+    ResolvedRefs,
+    /// A Secret is missing.
+    SecretNotFound,
+    /// It runs as the spec says.
+    Programmed,
+    /// Some of its services run.
+    Partial,
+    /// The newest spec is invalid; the version before it goes on running.
+    UsingPreviousConfig,
+    /// Another process has the port.
+    AddressInUse,
+    /// The process may not bind the port.
+    BindForbidden,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// Everything serves.
+    Ready,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! What is said to a chain's node to reach the next one.

@@ -1,0 +1,1 @@
+//! The controller: from WsTunnel objects to the engine, and back to their status.

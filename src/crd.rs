@@ -1,0 +1,1 @@
+//! The `WsTunnel` custom resource: types, bounds and CEL rules.

@@ -1,0 +1,183 @@
+//! Every metric of the process, in one registry and one table.
+//!
+//! Floor 1. Labels are closed: the namespace, tunnel and service of an object that exists, and at
+//! most one closed enum beside them. Never a peer's address or anything else that a peer chooses.
+
+mod service;
+mod table;
+
+pub use service::ServiceMetrics;
+pub use table::{MetricDoc, TABLE};
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+
+use service::ServiceFamilies;
+
+/// The process's metrics. Cheap to clone; made once by `app` and handed down.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    service: ServiceFamilies,
+    /// `adit_plan_steps_total{kind}`: what the engine did.
+    pub plan_steps: IntCounterVec,
+    /// `adit_plan_seconds`: time to plan and apply a set.
+    pub plan_seconds: Histogram,
+    /// `adit_tunnels{class,ready}`: objects by condition Ready.
+    pub tunnels: IntGaugeVec,
+    /// `adit_listeners{state}`: services by state.
+    pub listeners: IntGaugeVec,
+    /// `adit_handshakes_total{result}`: WebSocket handshakes before their service is known.
+    pub handshakes: IntCounterVec,
+    /// `adit_draining`: 1 while the process is on its way out.
+    pub draining: IntGauge,
+    /// `adit_config_reload_failures_total`: changes of files that were refused.
+    pub config_reload_failures: IntCounter,
+    /// `adit_kube_watch_events_total{verb}`: events of the WsTunnel watch.
+    pub kube_watch_events: IntCounterVec,
+    /// `adit_kube_watch_errors_total{error}`: failures of the WsTunnel watch.
+    pub kube_watch_errors: IntCounterVec,
+    /// `adit_kube_watch_stale_seconds`: since the API server last answered the watch.
+    pub kube_watch_stale: IntGauge,
+    /// `adit_kube_denied_total{verb,resource}`: requests that RBAC refused.
+    pub kube_denied: IntCounterVec,
+    /// `adit_status_patches_total{result}`: writes of a WsTunnel's status.
+    pub status_patches: IntCounterVec,
+    /// `adit_task_up{task}`: 1 while a long task runs.
+    pub task_up: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Builds and registers everything in [`TABLE`].
+    ///
+    /// # Errors
+    /// Only if two metrics share a name: a bug that a test finds.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, labels: &[&str]| IntCounterVec::new(opts(name), labels);
+        let gauges = |name: &str, labels: &[&str]| IntGaugeVec::new(opts(name), labels);
+        let metrics = Self {
+            service: ServiceFamilies::new(&registry)?,
+            plan_steps: counters("adit_plan_steps_total", &["kind"])?,
+            plan_seconds: Histogram::with_opts(HistogramOpts::from(opts("adit_plan_seconds")))?,
+            tunnels: gauges("adit_tunnels", &["class", "ready"])?,
+            listeners: gauges("adit_listeners", &["state"])?,
+            handshakes: counters("adit_handshakes_total", &["result"])?,
+            draining: IntGauge::with_opts(opts("adit_draining"))?,
+            config_reload_failures: IntCounter::with_opts(opts(
+                "adit_config_reload_failures_total",
+            ))?,
+            kube_watch_events: counters("adit_kube_watch_events_total", &["verb"])?,
+            kube_watch_errors: counters("adit_kube_watch_errors_total", &["error"])?,
+            kube_watch_stale: IntGauge::with_opts(opts("adit_kube_watch_stale_seconds"))?,
+            kube_denied: counters("adit_kube_denied_total", &["verb", "resource"])?,
+            status_patches: counters("adit_status_patches_total", &["result"])?,
+            task_up: gauges("adit_task_up", &["task"])?,
+            registry,
+        };
+        let build_info = gauges("adit_build_info", &["version"])?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let all: [Box<dyn Collector>; 14] = [
+            Box::new(build_info),
+            Box::new(metrics.plan_steps.clone()),
+            Box::new(metrics.plan_seconds.clone()),
+            Box::new(metrics.tunnels.clone()),
+            Box::new(metrics.listeners.clone()),
+            Box::new(metrics.handshakes.clone()),
+            Box::new(metrics.draining.clone()),
+            Box::new(metrics.config_reload_failures.clone()),
+            Box::new(metrics.kube_watch_events.clone()),
+            Box::new(metrics.kube_watch_errors.clone()),
+            Box::new(metrics.kube_watch_stale.clone()),
+            Box::new(metrics.kube_denied.clone()),
+            Box::new(metrics.status_patches.clone()),
+            Box::new(metrics.task_up.clone()),
+        ];
+        for collector in all {
+            metrics.registry.register(collector)?;
+        }
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        metrics.registry.register(Box::new(process))?;
+        Ok(metrics)
+    }
+
+    /// The series of one service. They disappear from the output when the value is dropped.
+    pub fn service(&self, key: &crate::base::ServiceKey) -> ServiceMetrics {
+        self.service.of(key)
+    }
+
+    /// The text exposition format, version 0.0.4.
+    ///
+    /// # Errors
+    /// If a metric cannot be encoded, which a registered one always can.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Name and help from the one table.
+fn opts(name: &str) -> Opts {
+    let help = TABLE.iter().find(|doc| doc.name == name).map_or(name, |doc| doc.help);
+    Opts::new(name, help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Origin, ServiceKey};
+
+    fn touched() -> Metrics {
+        let metrics = Metrics::new().unwrap();
+        for doc in TABLE {
+            let labels = vec!["x"; doc.labels.len()];
+            for family in [
+                &metrics.plan_steps,
+                &metrics.handshakes,
+                &metrics.kube_watch_events,
+                &metrics.kube_watch_errors,
+                &metrics.kube_denied,
+                &metrics.status_patches,
+            ] {
+                let _ = family.get_metric_with_label_values(&labels);
+            }
+            for family in [&metrics.tunnels, &metrics.listeners, &metrics.task_up] {
+                let _ = family.get_metric_with_label_values(&labels);
+            }
+        }
+        metrics
+    }
+
+    #[test]
+    fn the_table_is_what_is_exported() {
+        let metrics = touched();
+        let service = metrics.service(&ServiceKey::new(Origin::tunnel("ns", "t"), "s"));
+        service.ended("finished");
+        service.dial_failed("timeout");
+        service.egress_denied("loopback");
+        let mut names: Vec<_> = metrics
+            .registry
+            .gather()
+            .iter()
+            .map(|family| family.name().to_string())
+            .filter(|name| name.starts_with("adit_"))
+            .collect();
+        names.sort();
+        let mut table: Vec<_> = TABLE.iter().map(|doc| doc.name.to_string()).collect();
+        table.sort();
+        assert_eq!(names, table);
+    }
+
+    #[test]
+    fn a_service_that_is_gone_leaves_no_series() {
+        let metrics = Metrics::new().unwrap();
+        let service = metrics.service(&ServiceKey::new(Origin::tunnel("ns", "gone"), "s"));
+        service.bytes_up.inc_by(3);
+        assert!(metrics.encode().unwrap().contains("gone"));
+        drop(service);
+        assert!(!metrics.encode().unwrap().contains("gone"));
+    }
+}

@@ -1,0 +1,186 @@
+//! The series of one service.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
+};
+
+use super::opts;
+use crate::base::ServiceKey;
+
+const LABELS: &[&str] = &["namespace", "tunnel", "service"];
+
+/// The families that have series per service.
+#[derive(Clone)]
+pub(super) struct ServiceFamilies(Arc<Families>);
+
+struct Families {
+    bytes: IntCounterVec,
+    active: IntGaugeVec,
+    total: IntCounterVec,
+    bound: IntGaugeVec,
+    dial_seconds: HistogramVec,
+    dial_errors: IntCounterVec,
+    auth_failures: IntCounterVec,
+    egress_denied: IntCounterVec,
+    /// One value a key, so that a service that comes back while its old tunnels drain shares its
+    /// series with them instead of losing them at their end.
+    alive: Mutex<HashMap<ServiceKey, Weak<Inner>>>,
+}
+
+/// The series of one service; clones share them, and the last one takes them away.
+#[derive(Clone)]
+pub struct ServiceMetrics {
+    /// Payload bytes from clients to targets.
+    pub bytes_up: IntCounter,
+    /// Payload bytes from targets to clients.
+    pub bytes_down: IntCounter,
+    /// Streams that a handler has in hand.
+    pub active: IntGauge,
+    /// 1 while the service's listener accepts.
+    pub bound: IntGauge,
+    /// From the request for a target to a stream to it, in seconds.
+    pub dial_seconds: Histogram,
+    /// Requests with missing or wrong credentials.
+    pub auth_failures: IntCounter,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    key: ServiceKey,
+    families: Arc<Families>,
+    used: Mutex<BTreeSet<(Kind, &'static str)>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Total,
+    DialError,
+    Egress,
+}
+
+impl ServiceMetrics {
+    /// Counts a stream that ended, by `adit_connections_total{result}`.
+    pub fn ended(&self, result: &'static str) {
+        self.inner.count(Kind::Total, result);
+    }
+
+    /// Counts a failed dial, by `adit_upstream_dial_errors_total{reason}`.
+    pub fn dial_failed(&self, reason: &'static str) {
+        self.inner.count(Kind::DialError, reason);
+    }
+
+    /// Counts a target that the egress guard refused, by `adit_egress_denied_total{reason}`.
+    pub fn egress_denied(&self, reason: &'static str) {
+        self.inner.count(Kind::Egress, reason);
+    }
+}
+
+impl Inner {
+    fn count(&self, kind: Kind, value: &'static str) {
+        self.used.lock().insert((kind, value));
+        let [ns, tunnel, service] = labels(&self.key);
+        self.families.of(kind).with_label_values(&[ns, tunnel, service, value]).inc();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut alive = self.families.alive.lock();
+        if alive.get(&self.key).is_some_and(|weak| weak.strong_count() > 0) {
+            return; // Another value took over between our last clone and now.
+        }
+        alive.remove(&self.key);
+        let [ns, tunnel, service] = labels(&self.key);
+        let plain = [ns, tunnel, service];
+        // A series that was never touched is no error.
+        for direction in ["up", "down"] {
+            let _ = self.families.bytes.remove_label_values(&[ns, tunnel, service, direction]);
+        }
+        let _ = self.families.active.remove_label_values(&plain);
+        let _ = self.families.bound.remove_label_values(&plain);
+        let _ = self.families.dial_seconds.remove_label_values(&plain);
+        let _ = self.families.auth_failures.remove_label_values(&plain);
+        for (kind, value) in self.used.lock().iter() {
+            let _ = self.families.of(*kind).remove_label_values(&[ns, tunnel, service, value]);
+        }
+    }
+}
+
+impl Families {
+    fn of(&self, kind: Kind) -> &IntCounterVec {
+        match kind {
+            Kind::Total => &self.total,
+            Kind::DialError => &self.dial_errors,
+            Kind::Egress => &self.egress_denied,
+        }
+    }
+}
+
+impl ServiceFamilies {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let with = |extra: &'static str| [LABELS, &[extra]].concat();
+        let families = Families {
+            bytes: IntCounterVec::new(opts("adit_bytes_total"), &with("direction"))?,
+            active: IntGaugeVec::new(opts("adit_connections_active"), LABELS)?,
+            total: IntCounterVec::new(opts("adit_connections_total"), &with("result"))?,
+            bound: IntGaugeVec::new(opts("adit_listener_bound"), LABELS)?,
+            dial_seconds: HistogramVec::new(
+                HistogramOpts::from(opts("adit_upstream_dial_seconds"))
+                    .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0]),
+                LABELS,
+            )?,
+            dial_errors: IntCounterVec::new(
+                opts("adit_upstream_dial_errors_total"),
+                &with("reason"),
+            )?,
+            auth_failures: IntCounterVec::new(opts("adit_auth_failures_total"), LABELS)?,
+            egress_denied: IntCounterVec::new(opts("adit_egress_denied_total"), &with("reason"))?,
+            alive: Mutex::default(),
+        };
+        registry.register(Box::new(families.bytes.clone()))?;
+        registry.register(Box::new(families.active.clone()))?;
+        registry.register(Box::new(families.total.clone()))?;
+        registry.register(Box::new(families.bound.clone()))?;
+        registry.register(Box::new(families.dial_seconds.clone()))?;
+        registry.register(Box::new(families.dial_errors.clone()))?;
+        registry.register(Box::new(families.auth_failures.clone()))?;
+        registry.register(Box::new(families.egress_denied.clone()))?;
+        Ok(Self(Arc::new(families)))
+    }
+
+    pub(super) fn of(&self, key: &ServiceKey) -> ServiceMetrics {
+        let families = &self.0;
+        let inner = {
+            let mut alive = families.alive.lock();
+            alive.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let inner = Arc::new(Inner {
+                    key: key.clone(),
+                    families: families.clone(),
+                    used: Mutex::default(),
+                });
+                alive.insert(key.clone(), Arc::downgrade(&inner));
+                inner
+            })
+        };
+        let plain = labels(key);
+        let [ns, tunnel, service] = plain;
+        ServiceMetrics {
+            bytes_up: families.bytes.with_label_values(&[ns, tunnel, service, "up"]),
+            bytes_down: families.bytes.with_label_values(&[ns, tunnel, service, "down"]),
+            active: families.active.with_label_values(&plain),
+            bound: families.bound.with_label_values(&plain),
+            dial_seconds: families.dial_seconds.with_label_values(&plain),
+            auth_failures: families.auth_failures.with_label_values(&plain),
+            inner,
+        }
+    }
+}
+
+fn labels(key: &ServiceKey) -> [&str; 3] {
+    [key.origin.namespace(), key.origin.tunnel_name(), &key.name]
+}

@@ -1,0 +1,63 @@
+//! What is exported, in one table: the help texts and the README come from it.
+
+/// One metric.
+pub struct MetricDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts, with its unit.
+    pub help: &'static str,
+}
+
+const fn doc(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricDoc {
+    MetricDoc { name, labels, help }
+}
+
+const SERVICE: &[&str] = &["namespace", "tunnel", "service"];
+
+/// Every metric whose name begins with `adit_`.
+pub const TABLE: &[MetricDoc] = &[
+    doc("adit_build_info", &["version"], "Always 1, with the version that runs."),
+    doc("adit_tunnels", &["class", "ready"], "WsTunnel objects by condition Ready."),
+    doc("adit_listeners", &["state"], "Services by state: serving, refused, failed."),
+    doc("adit_listener_bound", SERVICE, "1 while the service accepts connections."),
+    doc("adit_connections_active", SERVICE, "Streams that a handler has in hand."),
+    doc(
+        "adit_connections_total",
+        &["namespace", "tunnel", "service", "result"],
+        "Streams that ended, by how.",
+    ),
+    doc(
+        "adit_bytes_total",
+        &["namespace", "tunnel", "service", "direction"],
+        "Payload bytes after the handler's exchange: up from clients, down to them.",
+    ),
+    doc("adit_handshakes_total", &["result"], "WebSocket handshakes by result."),
+    doc("adit_upstream_dial_seconds", SERVICE, "From a request for a target to a stream to it."),
+    doc(
+        "adit_upstream_dial_errors_total",
+        &["namespace", "tunnel", "service", "reason"],
+        "Failed dials to targets and nodes, by cause.",
+    ),
+    doc("adit_auth_failures_total", SERVICE, "Requests with missing or wrong credentials."),
+    doc(
+        "adit_egress_denied_total",
+        &["namespace", "tunnel", "service", "reason"],
+        "Targets that the egress guard refused.",
+    ),
+    doc("adit_draining", &[], "1 while the process is on its way out."),
+    doc("adit_plan_steps_total", &["kind"], "Steps that the engine took to reach the desired set."),
+    doc("adit_plan_seconds", &[], "Time to plan and apply a desired set."),
+    doc(
+        "adit_config_reload_failures_total",
+        &[],
+        "Changes of configuration files that were refused.",
+    ),
+    doc("adit_kube_watch_events_total", &["verb"], "Events of the WsTunnel watch."),
+    doc("adit_kube_watch_errors_total", &["error"], "Failures of the WsTunnel watch."),
+    doc("adit_kube_watch_stale_seconds", &[], "Since the API server last answered the watch."),
+    doc("adit_kube_denied_total", &["verb", "resource"], "API requests that RBAC refused."),
+    doc("adit_status_patches_total", &["result"], "Writes of a WsTunnel's status."),
+    doc("adit_task_up", &["task"], "1 while a long task of the process runs."),
+];

@@ -1,0 +1,1 @@
+//! Sockets: listening, accepting, dialling, and the guard on every dial.

@@ -1,0 +1,1 @@
+//! Wire formats without sockets: bytes in, values out.

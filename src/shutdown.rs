@@ -1,0 +1,1 @@
+//! Shutdown: stop accepting, drain, end.

@@ -1,0 +1,1 @@
+//! WebSocket carriers: the upgrade on both sides, and streams over it.

@@ -1,0 +1,3 @@
+//! Integration tests: the real program against real peers.
+
+mod support;
