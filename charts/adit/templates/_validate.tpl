@@ -1,0 +1,60 @@
+{{/*
+The one place that refuses values. The schema refuses wrong keys and types; what depends on more
+than one value is here. All that is wrong is said at once, each with what to set.
+*/}}
+{{- define "adit.validate" -}}
+{{- $errors := list }}
+
+{{- if gt (int .Values.replicaCount) 1 }}
+{{- $errors = append $errors (printf "replicaCount: %d: one controller a release is supported. Each process writes the status of what it serves, so several would overwrite each other's. Set replicaCount=1." (int .Values.replicaCount)) }}
+{{- end }}
+
+{{- $least := int (include "adit.leastGracePeriod" .) }}
+{{- if lt (int (include "adit.gracePeriod" .)) $least }}
+{{- $errors = append $errors (printf "terminationGracePeriodSeconds: %d is less than drain.shutdownDelaySeconds + drain.timeoutSeconds + 10 = %d: tunnels that still drain would be cut. Leave it out, or shorten the drain." (int .Values.terminationGracePeriodSeconds) $least) }}
+{{- end }}
+
+{{- $service := .Values.front.service }}
+{{- $external := list }}
+{{- if ne $service.type "ClusterIP" }}
+{{- $external = append $external (printf "front.service.type: %s" $service.type) }}
+{{- end }}
+{{- if .Values.front.ingress.enabled }}
+{{- $external = append $external "front.ingress.enabled: true" }}
+{{- end }}
+{{- if and $external (not .Values.front.allowOpenProxies) }}
+{{- $errors = append $errors (printf "%s: this opens the front to clients outside the cluster, and a WsTunnel without authentication is then an open proxy into it. If you know who may create WsTunnels and who reaches the front, set front.allowOpenProxies=true." (join ", " $external)) }}
+{{- end }}
+
+{{- if eq $service.type "ClusterIP" }}
+{{- if $service.nodePorts.http }}
+{{- $errors = append $errors "front.service.nodePorts.http: has no effect with front.service.type ClusterIP. Set the type to NodePort or LoadBalancer, or leave it out." }}
+{{- end }}
+{{- if $service.externalTrafficPolicy }}
+{{- $errors = append $errors "front.service.externalTrafficPolicy: has no effect with front.service.type ClusterIP. Leave it out." }}
+{{- end }}
+{{- end }}
+{{- if ne $service.type "LoadBalancer" }}
+{{- range $key := list "loadBalancerClass" "loadBalancerSourceRanges" }}
+{{- if get $service $key }}
+{{- $errors = append $errors (printf "front.service.%s: has no effect with front.service.type %s. Set the type to LoadBalancer, or leave it out." $key $service.type) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- if and .Values.front.ingress.enabled (not .Values.front.ingress.hosts) }}
+{{- $errors = append $errors "front.ingress.hosts: is empty, so the Ingress would lead nowhere. Add a host." }}
+{{- end }}
+
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- $errors = append $errors "serviceAccount.name: is required when serviceAccount.create is false: otherwise every pod of the namespace's default account would get the controller's rights." }}
+{{- end }}
+
+{{- if and .Values.crds.install (not (.Files.Get "files/wstunnels.adit.dev.yaml")) }}
+{{- $errors = append $errors "crds.install: the chart lacks files/wstunnels.adit.dev.yaml. Run deploy/render, or set crds.install=false." }}
+{{- end }}
+
+{{- with $errors }}
+{{- fail (printf "\n- %s\n" (join "\n- " .)) }}
+{{- end }}
+{{- end }}
