@@ -3,8 +3,16 @@
 //! Floor 8. `DesiredSet -> plan -> diff -> steps -> supervisor -> Snapshot`. Every source of
 //! configuration ends here, and everything that reports reads the [`Snapshot`].
 
+mod claims;
 pub mod desired;
+pub mod layout;
+pub mod plan;
 pub mod snapshot;
 
 pub use desired::{Claim, Desired, DesiredSet};
+pub use layout::{Content, Layout, SocketId, Step, diff};
+pub use plan::{Plan, Ports};
 pub use snapshot::{ServiceState, ServiceStatus, Snapshot};
+
+#[cfg(test)]
+mod tests;

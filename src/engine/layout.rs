@@ -1,0 +1,115 @@
+//! Which service is on which socket, and the steps from one such layout to another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{ListenAddr, ServiceKey};
+use crate::config::model::{ServiceConfig, TcpListenerConfig, WsListenerConfig};
+
+/// A socket: its address. Sockets on port 0 are told apart by their service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SocketId {
+    /// Where it listens.
+    pub addr: ListenAddr,
+    /// The service, if the kernel chooses the port.
+    pub owner: Option<ServiceKey>,
+}
+
+/// What a socket's connections become.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Streams of one service.
+    Tcp(ServiceKey, TcpListenerConfig),
+    /// WebSockets, told apart by host and path. A front port may have none.
+    Ws(BTreeMap<ServiceKey, WsListenerConfig>),
+}
+
+/// Sockets with their content, and the services behind them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    /// The sockets.
+    pub sockets: BTreeMap<SocketId, Content>,
+    /// The services.
+    pub services: BTreeMap<ServiceKey, Arc<ServiceConfig>>,
+}
+
+/// One thing to do. Every step changes one socket or one service and leaves the rest alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Take an address.
+    Bind(SocketId),
+    /// Build a service's handler.
+    Start(ServiceKey),
+    /// Build a service's handler anew; open tunnels keep theirs.
+    Swap(ServiceKey),
+    /// Send a socket's new connections elsewhere.
+    Route(SocketId),
+    /// Give an address back.
+    Release(SocketId),
+    /// Drain a service.
+    Stop(ServiceKey),
+}
+
+impl Step {
+    /// The label of `adit_plan_steps_total`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bind(_) => "bind",
+            Self::Start(_) => "start",
+            Self::Swap(_) => "swap",
+            Self::Route(_) => "route",
+            Self::Release(_) => "release",
+            Self::Stop(_) => "stop",
+        }
+    }
+}
+
+/// The steps from `running` to `desired`, in an order in which nothing is ever routed to a service
+/// that is not there, and new addresses are taken before old ones are given back.
+pub fn diff(running: &Layout, desired: &Layout) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let new_sockets = desired.sockets.keys().filter(|id| !running.sockets.contains_key(id));
+    steps.extend(new_sockets.cloned().map(Step::Bind));
+    for (key, config) in &desired.services {
+        match running.services.get(key) {
+            None => steps.push(Step::Start(key.clone())),
+            Some(old) if old != config => steps.push(Step::Swap(key.clone())),
+            Some(_) => {}
+        }
+    }
+    let moved =
+        desired.sockets.iter().filter(|(id, content)| running.sockets.get(id) != Some(content));
+    steps.extend(moved.map(|(id, _)| Step::Route(id.clone())));
+    let old_sockets = running.sockets.keys().filter(|id| !desired.sockets.contains_key(id));
+    steps.extend(old_sockets.cloned().map(Step::Release));
+    let gone = running.services.keys().filter(|key| !desired.services.contains_key(key));
+    steps.extend(gone.cloned().map(Step::Stop));
+    steps
+}
+
+impl Layout {
+    /// Takes one step towards `desired`: what the supervisor does to the process, done to the model.
+    pub fn take(&mut self, step: &Step, desired: &Self) {
+        match step {
+            Step::Bind(id) => {
+                self.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
+            }
+            Step::Start(key) | Step::Swap(key) => {
+                if let Some(config) = desired.services.get(key) {
+                    self.services.insert(key.clone(), config.clone());
+                }
+            }
+            Step::Route(id) => {
+                if let Some(content) = desired.sockets.get(id) {
+                    self.sockets.insert(id.clone(), content.clone());
+                }
+            }
+            Step::Release(id) => {
+                self.sockets.remove(id);
+            }
+            Step::Stop(key) => {
+                self.services.remove(key);
+            }
+        }
+    }
+}

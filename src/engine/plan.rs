@@ -1,0 +1,155 @@
+//! The plan: which service gets the address that it wants. Pure, over the whole set.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::claims::Claims;
+use super::desired::{Claim, Desired, DesiredSet};
+use super::layout::{Content, Layout, SocketId};
+use crate::base::{ListenAddr, Reason, ServiceKey};
+use crate::config::model::{ListenerConfig, WsListenerConfig};
+
+/// The process's own rules about addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// Front ports: always bound, and WebSocket only.
+    pub fronts: Vec<ListenAddr>,
+    /// Ports that no service may have: the admin port.
+    pub reserved: Vec<u16>,
+    /// Ports that services may have besides the fronts; `None` is any.
+    pub allowed: Option<RangeInclusive<u16>>,
+}
+
+/// The outcome of planning.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What shall run.
+    pub layout: Layout,
+    /// What shall not, and why.
+    pub refused: BTreeMap<ServiceKey, (Reason, String)>,
+}
+
+impl Plan {
+    /// Gives every address, and every host and path on a shared one, to the service with the best
+    /// claim. Does not depend on the order of the input.
+    pub fn build(desired: &DesiredSet, ports: &Ports) -> Self {
+        let mut plan = Self::default();
+        let mut owners: BTreeMap<SocketId, Owner<'_>> = BTreeMap::new();
+        for front in &ports.fronts {
+            let id = SocketId { addr: front.clone(), owner: None };
+            plan.layout.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
+            owners.insert(id, Owner::Ws(Claims::default()));
+        }
+        let mut ranked: Vec<_> = desired.services.iter().collect();
+        ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
+        for (key, service) in ranked {
+            match place(key, service, ports, &mut owners) {
+                Ok(id) => plan.add(id, key, service),
+                Err(refusal) => {
+                    plan.refused.insert(key.clone(), refusal);
+                }
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, id: SocketId, key: &ServiceKey, service: &Desired) {
+        match &service.config.listener {
+            ListenerConfig::Tcp(config) => {
+                self.layout.sockets.insert(id, Content::Tcp(key.clone(), config.clone()));
+            }
+            ListenerConfig::Ws(config) => {
+                let content = self.layout.sockets.entry(id).or_insert(Content::Ws(BTreeMap::new()));
+                if let Content::Ws(services) = content {
+                    services.insert(key.clone(), config.clone());
+                }
+            }
+        }
+        self.layout.services.insert(key.clone(), service.config.clone());
+    }
+}
+
+/// Best first: those that hold their claim, the longest first; then the older object; then the name.
+fn rank<'a>(key: &'a ServiceKey, claim: &Claim) -> impl Ord + use<'a> {
+    let held = claim.held_since;
+    let created = claim.created;
+    (held.is_none(), held, created.is_none(), created, key)
+}
+
+enum Owner<'a> {
+    Tcp,
+    Ws(Claims<'a>),
+}
+
+fn place<'a>(
+    key: &'a ServiceKey,
+    service: &'a Desired,
+    ports: &Ports,
+    owners: &mut BTreeMap<SocketId, Owner<'a>>,
+) -> Result<SocketId, (Reason, String)> {
+    let addr = &service.config.listen;
+    check_port(addr, ports)?;
+    let owner = (addr.port == 0).then(|| key.clone());
+    let id = SocketId { addr: addr.clone(), owner };
+    match (&service.config.listener, owners.get_mut(&id)) {
+        (ListenerConfig::Tcp(_), None) => {
+            owners.insert(id.clone(), Owner::Tcp);
+        }
+        (ListenerConfig::Ws(config), None) => {
+            let mut claims = Claims::default();
+            // The first claim of a socket has nobody in its way.
+            let _ = claims.grant(key, config);
+            owners.insert(id.clone(), Owner::Ws(claims));
+        }
+        (ListenerConfig::Ws(config), Some(Owner::Ws(claims))) => {
+            claims.grant(key, config).map_err(|holder| host_conflict(key, config, holder))?;
+        }
+        (ListenerConfig::Tcp(_), Some(_)) if ports.fronts.contains(addr) => {
+            let text = format!(
+                "addr {addr} is the front port, which speaks ws: use listener type ws, or another port"
+            );
+            return Err((Reason::PortConflict, text));
+        }
+        (_, Some(_)) => {
+            let text = format!("addr {addr} belongs to another service: choose another port");
+            return Err((Reason::PortConflict, text));
+        }
+    }
+    Ok(id)
+}
+
+fn check_port(addr: &ListenAddr, ports: &Ports) -> Result<(), (Reason, String)> {
+    if ports.reserved.contains(&addr.port) {
+        let text = format!("addr {addr} is the admin port of the process: choose another port");
+        return Err((Reason::PortNotAllowed, text));
+    }
+    match &ports.allowed {
+        Some(allowed) if !allowed.contains(&addr.port) && !ports.fronts.contains(addr) => {
+            let (low, high) = (allowed.start(), allowed.end());
+            let fronts: Vec<_> = ports.fronts.iter().map(ToString::to_string).collect();
+            let text = format!(
+                "addr {addr} is outside of the ports {low}-{high}: choose one of them, or the front port {}",
+                fronts.join(", ")
+            );
+            Err((Reason::PortNotAllowed, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names the other service only to those who may see it: its own namespace.
+fn host_conflict(
+    key: &ServiceKey,
+    config: &WsListenerConfig,
+    holder: &ServiceKey,
+) -> (Reason, String) {
+    let path = &config.path.0;
+    let holder = if holder.origin.namespace() == key.origin.namespace() {
+        format!("service {holder}")
+    } else {
+        "a service of another namespace".into()
+    };
+    let text =
+        format!("path {path} on these hostnames is held by {holder}: change path or hostnames");
+    (Reason::HostConflict, text)
+}

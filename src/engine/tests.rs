@@ -1,0 +1,272 @@
+//! Laws of the planner and of diff, and the duels that API users can have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::{ListenAddr, Origin, Reason, ServiceKey, Target};
+use crate::config::model::*;
+
+fn ws(path: &str, hosts: &[&str]) -> ListenerConfig {
+    let pattern = |host: &&str| match host.strip_prefix("*.") {
+        Some(rest) => HostPattern::Wildcard(rest.into()),
+        None => HostPattern::Exact((*host).into()),
+    };
+    ListenerConfig::Ws(WsListenerConfig {
+        hostnames: hosts.iter().map(pattern).collect(),
+        path: WsPath(path.into()),
+        header: BTreeMap::new(),
+        backlog: 128,
+        handshake_timeout: None,
+        read_header_timeout: None,
+        keepalive: None,
+        ping_interval: None,
+        linger_timeout: Duration::from_secs(10),
+    })
+}
+
+fn tcp() -> ListenerConfig {
+    ListenerConfig::Tcp(TcpListenerConfig::default())
+}
+
+fn desired(name: &str, port: u16, listener: ListenerConfig, claim: Claim) -> Desired {
+    let target = Target { host: None, port: 1 };
+    Desired {
+        config: Arc::new(ServiceConfig {
+            name: name.into(),
+            listen: ListenAddr::port(port),
+            listener,
+            handler: HandlerConfig::Forward(ForwardHandlerConfig { target, idle_timeout: None }),
+            chain: Arc::default(),
+            retries: 0,
+            warnings: vec![],
+        }),
+        claim,
+        drain: Duration::from_secs(60),
+    }
+}
+
+fn created(second: i64) -> Claim {
+    Claim { held_since: None, created: Some(Timestamp::from_second(second).unwrap()) }
+}
+
+fn held(since: i64, second: i64) -> Claim {
+    Claim { held_since: Some(Timestamp::from_second(since).unwrap()), ..created(second) }
+}
+
+fn key(namespace: &str, name: &str) -> ServiceKey {
+    ServiceKey::new(Origin::tunnel(namespace, name), "in")
+}
+
+fn front() -> Ports {
+    Ports {
+        fronts: vec![ListenAddr::port(8080)],
+        reserved: vec![9180],
+        allowed: Some(1024..=19999),
+    }
+}
+
+fn plan(services: &[(ServiceKey, Desired)]) -> Plan {
+    let set = DesiredSet { revision: 1, services: services.iter().cloned().collect() };
+    Plan::build(&set, &front())
+}
+
+fn refusal(plan: &Plan, key: &ServiceKey) -> Option<Reason> {
+    plan.refused.get(key).map(|(reason, _)| *reason)
+}
+
+#[test]
+fn the_front_port_is_bound_with_no_service_at_all() {
+    assert_eq!(plan(&[]).layout.sockets.len(), 1);
+}
+
+#[test]
+fn the_older_object_wins_a_duel_for_a_path() {
+    let (a, b) = (key("a", "x"), key("b", "x"));
+    let plan = plan(&[
+        (a.clone(), desired("in", 8080, ws("/x", &[]), created(2))),
+        (b.clone(), desired("in", 8080, ws("/x", &[]), created(1))),
+    ]);
+    assert_eq!(refusal(&plan, &a), Some(Reason::HostConflict));
+    assert_eq!(refusal(&plan, &b), None);
+}
+
+#[test]
+fn an_incumbent_keeps_its_path_against_an_older_object_and_a_more_specific_claim() {
+    let (old, incumbent) = (key("a", "old"), key("b", "incumbent"));
+    for (path, hosts) in [("/x/", &[][..]), ("/x/deep", &[]), ("/x/", &["only.example.com"])] {
+        let plan = plan(&[
+            (old.clone(), desired("in", 8080, ws(path, hosts), created(1))),
+            (incumbent.clone(), desired("in", 8080, ws("/x/", &[]), held(9, 9))),
+        ]);
+        assert_eq!(refusal(&plan, &old), Some(Reason::HostConflict), "{path} {hosts:?}");
+        assert_eq!(refusal(&plan, &incumbent), None);
+    }
+}
+
+#[test]
+fn a_conflict_never_names_an_object_of_another_namespace() {
+    let (a, b) = (key("a", "x"), key("secret-team", "x"));
+    let plan = plan(&[
+        (a.clone(), desired("in", 8080, ws("/x", &[]), created(2))),
+        (b, desired("in", 8080, ws("/x", &[]), created(1))),
+    ]);
+    let (_, message) = plan.refused.get(&a).unwrap();
+    assert!(!message.contains("secret-team"), "{message}");
+}
+
+#[test]
+fn hosts_and_paths_that_share_no_request_share_the_port() {
+    let services = [
+        (key("a", "1"), desired("in", 8080, ws("/x", &["a.example.com"]), created(1))),
+        (key("b", "2"), desired("in", 8080, ws("/x", &["b.example.com"]), created(1))),
+        (key("c", "3"), desired("in", 8080, ws("/y", &[]), created(1))),
+        (key("d", "4"), desired("in", 8080, ws("/x", &["*.b.example.com"]), created(1))),
+    ];
+    assert!(plan(&services).refused.is_empty());
+}
+
+#[test]
+fn a_wildcard_conflicts_with_a_name_one_label_below_it() {
+    let (a, b) = (key("a", "1"), key("b", "2"));
+    let plan = plan(&[
+        (a, desired("in", 8080, ws("/x", &["*.example.com"]), created(1))),
+        (b.clone(), desired("in", 8080, ws("/x", &["b.example.com"]), created(2))),
+    ]);
+    assert_eq!(refusal(&plan, &b), Some(Reason::HostConflict));
+}
+
+#[test]
+fn within_a_namespace_the_more_specific_claim_simply_serves() {
+    let services = [
+        (key("a", "1"), desired("in", 8080, ws("/x/", &[]), created(1))),
+        (key("a", "2"), desired("in", 8080, ws("/x/deep", &[]), created(2))),
+    ];
+    assert!(plan(&services).refused.is_empty());
+}
+
+#[test]
+fn ports_follow_the_rules_of_the_process() {
+    let services = [
+        (key("a", "front"), desired("in", 8080, tcp(), created(1)), Some(Reason::PortConflict)),
+        (key("a", "admin"), desired("in", 9180, tcp(), created(1)), Some(Reason::PortNotAllowed)),
+        (key("a", "low"), desired("in", 22, tcp(), created(1)), Some(Reason::PortNotAllowed)),
+        (key("a", "first"), desired("in", 5432, tcp(), created(1)), None),
+        (key("b", "second"), desired("in", 5432, tcp(), created(2)), Some(Reason::PortConflict)),
+        (key("b", "ws"), desired("in", 5432, ws("/", &[]), created(3)), Some(Reason::PortConflict)),
+    ];
+    let all: Vec<_> = services.iter().map(|(k, d, _)| (k.clone(), d.clone())).collect();
+    let plan = plan(&all);
+    for (key, _, expected) in &services {
+        assert_eq!(refusal(&plan, key), *expected, "{key}");
+    }
+}
+
+#[test]
+fn changing_a_handler_touches_no_socket() {
+    let before = desired("in", 8080, ws("/x", &[]), created(1));
+    let mut after = before.clone();
+    Arc::make_mut(&mut after.config).retries = 7;
+    let running = plan(&[(key("a", "x"), before)]).layout;
+    let wanted = plan(&[(key("a", "x"), after)]).layout;
+    assert_eq!(diff(&running, &wanted), vec![Step::Swap(key("a", "x"))]);
+}
+
+fn any_claim() -> impl Strategy<Value = Claim> {
+    let time = || proptest::option::of(0i64..4);
+    (time(), time()).prop_map(|(held, created)| Claim {
+        held_since: held.map(|s| Timestamp::from_second(s).unwrap()),
+        created: created.map(|s| Timestamp::from_second(s).unwrap()),
+    })
+}
+
+fn any_listener() -> impl Strategy<Value = ListenerConfig> {
+    let path = prop_oneof![Just("/"), Just("/x"), Just("/x/"), Just("/x/y"), Just("/xy")];
+    let host = prop_oneof![Just("a.test"), Just("b.test"), Just("*.test"), Just("c.a.test")];
+    prop_oneof![
+        1 => Just(tcp()),
+        4 => (path, proptest::collection::vec(host, 0..3)).prop_map(|(p, h)| ws(p, &h)),
+    ]
+}
+
+fn any_services() -> impl Strategy<Value = Vec<(ServiceKey, Desired)>> {
+    let port = prop_oneof![4 => Just(8080u16), 2 => Just(5000), 1 => Just(22)];
+    let namespace = prop_oneof![Just("a"), Just("b")];
+    let one = (namespace, 0..6u8, port, any_listener(), any_claim()).prop_map(
+        |(namespace, name, port, listener, claim)| {
+            (key(namespace, &name.to_string()), desired("in", port, listener, claim))
+        },
+    );
+    proptest::collection::vec(one, 0..12)
+}
+
+/// Requests that tell every pair of the claims above apart.
+fn requests() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let hosts = ["a.test", "b.test", "z.test", "c.a.test", "other"];
+    let paths = ["/", "/x", "/x/", "/x/y", "/x/y/z", "/xy", "/q"];
+    hosts.into_iter().flat_map(move |host| paths.into_iter().map(move |path| (host, path)))
+}
+
+fn matches(config: &WsListenerConfig, host: &str, path: &str) -> bool {
+    let host_ok = config.hostnames.is_empty()
+        || config.hostnames.iter().any(|pattern| match pattern {
+            HostPattern::Exact(name) => name == host,
+            HostPattern::Wildcard(parent) => host.split_once('.').is_some_and(|(_, r)| r == parent),
+        });
+    let own = &config.path;
+    host_ok && (own.0 == path || (own.is_subtree() && path.starts_with(&own.0)))
+}
+
+proptest! {
+    #[test]
+    fn the_plan_does_not_depend_on_input_order(services in any_services(), seed in any::<u64>()) {
+        let unique: BTreeMap<_, _> = services.into_iter().collect();
+        let mut shuffled: Vec<_> = unique.clone().into_iter().collect();
+        let rotation = (seed as usize) % shuffled.len().max(1);
+        shuffled.rotate_left(rotation);
+        let ordered: Vec<_> = unique.into_iter().collect();
+        prop_assert_eq!(plan(&ordered), plan(&shuffled));
+    }
+
+    #[test]
+    fn no_request_has_owners_in_two_namespaces(services in any_services()) {
+        let unique: BTreeMap<_, _> = services.into_iter().collect();
+        let plan = plan(&unique.into_iter().collect::<Vec<_>>());
+        for content in plan.layout.sockets.values() {
+            let Content::Ws(services) = content else { continue };
+            for (host, path) in requests() {
+                let mut owners: Vec<_> = services
+                    .iter()
+                    .filter(|(_, config)| matches(config, host, path))
+                    .map(|(key, _)| key.origin.namespace())
+                    .collect();
+                owners.dedup();
+                prop_assert!(owners.len() <= 1, "{host}{path}: {owners:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_service_is_placed_or_refused(services in any_services()) {
+        let unique: BTreeMap<_, _> = services.into_iter().collect();
+        let plan = plan(&unique.clone().into_iter().collect::<Vec<_>>());
+        for key in unique.keys() {
+            prop_assert!(plan.layout.services.contains_key(key) != plan.refused.contains_key(key));
+        }
+    }
+
+    #[test]
+    fn applying_the_diff_gives_the_desired_layout(before in any_services(), after in any_services()) {
+        let mut running = plan(&before).layout;
+        let wanted = plan(&after).layout;
+        for step in diff(&running, &wanted) {
+            running.take(&step, &wanted);
+        }
+        prop_assert_eq!(&running, &wanted);
+        prop_assert_eq!(diff(&running, &wanted), vec![]);
+    }
+}
