@@ -1,0 +1,3 @@
+module adit.dev/tests/tools/app
+
+go 1.26
