@@ -1,1 +1,56 @@
 //! Shutdown: stop accepting, drain, end.
+//!
+//! Floor 2. The first SIGTERM or SIGINT begins the drain, the second one ends it at once.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The two moments of a shutdown. Clones see the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    begin: CancellationToken,
+    now: CancellationToken,
+}
+
+impl Shutdown {
+    /// A shutdown that the process's signals trigger. Call it once, from within the runtime.
+    ///
+    /// # Errors
+    /// If the signal handlers cannot be installed.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::default();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let handle = shutdown.clone();
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                handle.signal();
+            }
+        });
+        Ok(shutdown)
+    }
+
+    /// What a signal does: the first one begins the drain, the second one ends it.
+    pub fn signal(&self) {
+        if self.begin.is_cancelled() {
+            self.now.cancel();
+        }
+        self.begin.cancel();
+    }
+
+    /// Cancelled when the process is asked to end.
+    pub fn begin(&self) -> &CancellationToken {
+        &self.begin
+    }
+
+    /// Cancelled when it is asked again.
+    pub fn now(&self) -> &CancellationToken {
+        &self.now
+    }
+}

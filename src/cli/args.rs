@@ -1,0 +1,154 @@
+//! Flags and commands, with the texts of `--help`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+use crate::base::{GoDuration, ListenAddr};
+use crate::telemetry::LogFormat;
+
+/// WebSocket tunnels that speak GOST's wire protocol, in a Kubernetes cluster and without one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "adit",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do; without a command it is `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run services from files and GOST's command line (the default command)
+    Run(RunArgs),
+    /// Run the services of the cluster's WsTunnel objects
+    Controller(ControllerArgs),
+    /// Run the services of a mounted folder, and follow its changes
+    Sidecar(SidecarArgs),
+    /// Say what is wrong with files; exit code 64 if something is
+    Check(CheckArgs),
+    /// Print the CustomResourceDefinition of WsTunnel
+    Crd,
+    /// Print the version
+    Version,
+}
+
+/// Flags of `run`, GOST's.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// A service: [scheme://][user:pass@][host]:port[/target][?key=value]. Repeatable
+    #[arg(short = 'L', value_name = "URL")]
+    pub listen: Vec<String>,
+    /// A hop of the chain that the -L services dial through. Repeatable, in order
+    #[arg(short = 'F', value_name = "URL")]
+    pub forward: Vec<String>,
+    /// A file of GOST services or WsTunnel manifests; - is standard input. Repeatable
+    #[arg(short = 'C', value_name = "FILE")]
+    pub config: Vec<String>,
+    /// Log at level debug
+    #[arg(short = 'D')]
+    pub debug: bool,
+    /// Log at level trace (GOST's -DD)
+    #[arg(long, hide = true)]
+    pub trace: bool,
+    /// Address of probes and metrics; off by default
+    #[arg(long, value_name = "ADDR", env = "ADIT_ADMIN")]
+    pub admin: Option<ListenAddr>,
+    /// Flags of every process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Flags of every process.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ProcessArgs {
+    /// How long to go on accepting after SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ADIT_SHUTDOWN_DELAY")]
+    pub shutdown_delay: Option<Duration>,
+    /// How long open tunnels may go on after that
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ADIT_DRAIN_TIMEOUT")]
+    pub drain_timeout: Option<Duration>,
+    /// trace, debug, info, warn or error
+    #[arg(long, value_name = "LEVEL", env = "ADIT_LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json; text on a terminal, else json
+    #[arg(long, value_name = "FORMAT", env = "ADIT_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Flags of `controller`.
+#[derive(Clone, Debug, Args)]
+pub struct ControllerArgs {
+    /// How to reach the API server; in a cluster its own ServiceAccount by default
+    #[arg(long, value_name = "FILE", env = "ADIT_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The name of this installation, as in the field manager of status writes
+    #[arg(long, default_value = "adit", env = "ADIT_INSTANCE")]
+    pub instance: String,
+    /// The front port: WebSocket without TLS, shared by hostnames and path
+    #[arg(long, value_name = "ADDR", default_value = ":8080", env = "ADIT_FRONT_HTTP")]
+    pub front_http: ListenAddr,
+    /// Watch this namespace only. Repeatable; all namespaces by default
+    #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
+    pub namespace: Vec<String>,
+    /// This Pod's name (downward API)
+    #[arg(long, value_name = "NAME", env = "ADIT_POD_NAME")]
+    pub pod_name: Option<String>,
+    /// This Pod's namespace (downward API)
+    #[arg(long, value_name = "NS", env = "ADIT_POD_NAMESPACE")]
+    pub pod_namespace: Option<String>,
+    /// This Pod's address, never a target (downward API)
+    #[arg(long, value_name = "IP", env = "ADIT_POD_IP", value_delimiter = ',')]
+    pub pod_ip: Vec<std::net::IpAddr>,
+    /// Lift the egress guard for these addresses, for every tunnel: tests and single-tenant use
+    #[arg(long, value_name = "CIDR", env = "ADIT_ALLOW_EGRESS", value_delimiter = ',')]
+    pub allow_egress: Vec<IpNet>,
+    /// Refuse these targets too
+    #[arg(long, value_name = "CIDR", env = "ADIT_DENY_EGRESS", value_delimiter = ',')]
+    pub deny_egress: Vec<IpNet>,
+    /// The cluster's DNS domain
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", env = "ADIT_CLUSTER_DOMAIN")]
+    pub cluster_domain: String,
+    /// Address of probes and metrics
+    #[arg(long, value_name = "ADDR", default_value = ":9180", env = "ADIT_ADMIN")]
+    pub admin: ListenAddr,
+    /// Flags of every process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Flags of `sidecar`.
+#[derive(Clone, Debug, Args)]
+pub struct SidecarArgs {
+    /// The folder: a mounted ConfigMap of GOST files or WsTunnel manifests
+    #[arg(long, value_name = "DIR", env = "ADIT_CONFIG")]
+    pub config: PathBuf,
+    /// Address of probes and metrics
+    #[arg(long, value_name = "ADDR", default_value = ":9180", env = "ADIT_ADMIN")]
+    pub admin: ListenAddr,
+    /// Flags of every process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Files to check, together as `-C` would read them; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, crate::base::duration::DurationError> {
+    text.parse::<GoDuration>().map(|duration| duration.0)
+}
