@@ -1,3 +1,4 @@
 //! Integration tests: the real program against real peers.
 
+mod layers;
 mod support;
