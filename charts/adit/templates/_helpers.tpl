@@ -26,8 +26,8 @@
 {{- end }}
 
 {{- define "adit.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "adit.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "adit.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: controller
 {{- end }}
 
@@ -45,7 +45,7 @@ app.kubernetes.io/component: controller
 {{- define "adit.metadata" -}}
 name: {{ .name | quote }}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 labels:
   {{- $own := include "adit.labels" .ctx | fromYaml }}

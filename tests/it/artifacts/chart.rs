@@ -1,0 +1,383 @@
+//! The chart under many values: what renders is sound, what is wrong is refused by name.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::PodSpec;
+use serde_json::{Value, json};
+
+use super::render::{
+    assert_known_to_the_api, copy, documents, helm, of_kind, read, render, the, try_render, typed,
+};
+use super::sound::{
+    assert_names_are_unique, assert_restricted, assert_roles_are_narrow, assert_selectors_match,
+};
+
+/// Value sets that must render; each is a list of Helm arguments.
+const GOOD: &[&[&str]] = &[
+    &[],
+    &["--set", "crds.install=false"],
+    &["--set", "watch.namespaces={team-a,team-b}"],
+    &["--set", "rbac.create=false", "--set", "rbac.aggregate=false"],
+    &["--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"],
+    &[
+        "--set",
+        "front.allowOpenProxies=true",
+        "--set",
+        "front.service.type=NodePort",
+        "--set",
+        "front.service.nodePorts.http=30080",
+        "--set",
+        "front.service.externalTrafficPolicy=Local",
+    ],
+    &[
+        "--set",
+        "front.allowOpenProxies=true",
+        "--set",
+        "front.service.type=LoadBalancer",
+        "--set",
+        "front.service.loadBalancerClass=example.com/lb",
+        "--set",
+        "front.service.loadBalancerSourceRanges={192.0.2.0/24}",
+        "--set-string",
+        "front.service.annotations.example\\.com/internal=true",
+    ],
+    &[
+        "--set",
+        "front.allowOpenProxies=true",
+        "--set",
+        "front.ingress.enabled=true",
+        "--set",
+        "front.ingress.className=nginx",
+        "--set-json",
+        r#"front.ingress.hosts=[{"host":"edge.example.com"},{"paths":[{"path":"/x","pathType":"Exact"}]}]"#,
+        "--set-json",
+        r#"front.ingress.tls=[{"secretName":"edge-tls","hosts":["edge.example.com"]}]"#,
+    ],
+    &[
+        "--set",
+        "front.service.ipFamilyPolicy=PreferDualStack",
+        "--set",
+        "front.service.ipFamilies={IPv4,IPv6}",
+        "--set",
+        "metrics.service.enabled=false",
+    ],
+    &[
+        "--set",
+        "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "--set",
+        "imagePullSecrets={pull}",
+        "--set-json",
+        r#"global.imagePullSecrets=[{"name":"global"}]"#,
+    ],
+    &[
+        "--set",
+        "drain.shutdownDelaySeconds=5",
+        "--set",
+        "drain.timeoutSeconds=600",
+        "--set",
+        "terminationGracePeriodSeconds=900",
+    ],
+    &[
+        "--set",
+        "egress.deny={10.0.0.1/32,fd00::/8}",
+        "--set",
+        "egress.allow={127.0.0.0/8}",
+        "--set-json",
+        r#"extraArgs=["--one-more=true"]"#,
+    ],
+    &[
+        "--set",
+        "nameOverride=tunnel",
+        "--set",
+        "fullnameOverride=a-name-that-is-longer-than-a-service-name-may-be-with-a-suffix",
+        "--set",
+        "namespaceOverride=elsewhere",
+    ],
+    &[
+        "--set",
+        "commonLabels.team=edge",
+        "--set",
+        "commonAnnotations.note=x",
+        "--set",
+        "podLabels.tier=front",
+        "--set-string",
+        "podAnnotations.n=1",
+        // Labels that selectors rely on stay what they are.
+        "--set",
+        "podLabels.app\\.kubernetes\\.io/name=other",
+        "--set",
+        "commonLabels.app\\.kubernetes\\.io/instance=other",
+    ],
+    &[
+        "--set",
+        "priorityClassName=high",
+        "--set",
+        "runtimeClassName=gvisor",
+        "--set",
+        "nodeSelector.disk=ssd",
+        "--set",
+        "dnsPolicy=None",
+        "--set-json",
+        r#"dnsConfig={"nameservers":["192.0.2.53"]}"#,
+        "--set-json",
+        r#"tolerations=[{"operator":"Exists"}]"#,
+        "--set-json",
+        r#"hostAliases=[{"ip":"192.0.2.1","hostnames":["a"]}]"#,
+        "--set-json",
+        r#"affinity={"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[]}}"#,
+        "--set-json",
+        r#"topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}]"#,
+    ],
+    &[
+        "--set-json",
+        r#"extraEnv=[{"name":"A","value":"b"}]"#,
+        "--set-json",
+        r#"extraEnvFrom=[{"configMapRef":{"name":"env"}}]"#,
+        "--set-json",
+        r#"extraVolumes=[{"name":"tmp","emptyDir":{}}]"#,
+        "--set-json",
+        r#"extraVolumeMounts=[{"name":"tmp","mountPath":"/tmp"}]"#,
+        "--set-json",
+        r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"{{ .Release.Name }}-map"}},"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text}"]"#,
+    ],
+    &[
+        "--set",
+        "replicaCount=0",
+        "--set",
+        "strategy.type=Recreate",
+        "--set",
+        "strategy.rollingUpdate=null",
+    ],
+];
+
+/// Value sets that must not render, and what the message has to name.
+const BAD: &[(&[&str], &str)] = &[
+    (&["--set", "image.tga=1"], "tga"),
+    (&["--set", "replicas=1"], "replicas"),
+    (&["--set", "front.service.typ=NodePort"], "typ"),
+    (&["--set", "front.service.type=ExternalName"], "/front/service/type"),
+    (&["--set", "front.ingress.hosts[0].hots=a"], "hots"),
+    (&["--set", "drain.timeout=60s"], "timeout"),
+    (&["--set", "drain.timeoutSeconds=60s"], "/drain/timeoutSeconds"),
+    (
+        &["--set", "probes.readiness.terminationGracePeriodSeconds=5"],
+        "terminationGracePeriodSeconds",
+    ),
+    (&["--set", "egress.deny={10.0.0.1}"], "/egress/deny"),
+    (&["--set", "image.digest=sha256:12"], "/image/digest"),
+    (&["--set", "watch.namespaces={Team}"], "/watch/namespaces"),
+    (&["--set", "front.service.type=NodePort"], "front.allowOpenProxies=true"),
+    (&["--set", "front.service.type=LoadBalancer"], "front.allowOpenProxies=true"),
+    (
+        &["--set", "front.ingress.enabled=true", "--set", "front.ingress.hosts[0].host=a"],
+        "front.allowOpenProxies=true",
+    ),
+    (
+        &["--set", "front.allowOpenProxies=true", "--set", "front.ingress.enabled=true"],
+        "front.ingress.hosts",
+    ),
+    (&["--set", "front.service.nodePorts.http=30080"], "front.service.nodePorts.http"),
+    (
+        &["--set", "front.service.externalTrafficPolicy=Local"],
+        "front.service.externalTrafficPolicy",
+    ),
+    (&["--set", "front.service.loadBalancerClass=x"], "front.service.loadBalancerClass"),
+    (&["--set", "terminationGracePeriodSeconds=79"], "drain.timeoutSeconds + 10 = 80"),
+    (&["--set", "drain.timeoutSeconds=100", "--set", "terminationGracePeriodSeconds=80"], "= 120"),
+    (&["--set", "replicaCount=2"], "replicaCount=1"),
+    (&["--set", "serviceAccount.create=false"], "serviceAccount.name"),
+];
+
+#[test]
+fn charts_pass_helm_lint() {
+    let output = helm(&["lint", "--strict", "charts/adit", "charts/adit-crds"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn every_good_value_set_renders_sound_objects() {
+    for values in GOOD {
+        println!("{values:?}");
+        let objects = render(values);
+        for object in &objects {
+            assert_known_to_the_api(object);
+        }
+        assert_names_are_unique(&objects);
+        assert_roles_are_narrow(&objects);
+        let deployment: Deployment = typed(the(&objects, "Deployment"));
+        assert_selectors_match(&objects, &deployment);
+        assert_restricted(&deployment.spec.unwrap().template.spec.unwrap());
+    }
+}
+
+#[test]
+fn every_bad_value_set_is_refused_with_its_name() {
+    for (values, named) in BAD {
+        match try_render("charts/adit", values) {
+            Ok(_) => panic!("{values:?} rendered"),
+            Err(message) => assert!(message.contains(named), "{values:?}: {message}"),
+        }
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let message = try_render(
+        "charts/adit",
+        &[
+            "--set",
+            "replicaCount=2",
+            "--set",
+            "terminationGracePeriodSeconds=1",
+            "--set",
+            "front.service.type=NodePort",
+        ],
+    )
+    .unwrap_err();
+    for part in ["replicaCount", "terminationGracePeriodSeconds", "front.service.type"] {
+        assert!(message.contains(part), "{part} is not in: {message}");
+    }
+}
+
+#[test]
+fn the_schema_names_the_values_that_exist() {
+    for chart in ["charts/adit", "charts/adit-crds"] {
+        let values = documents(&read(&format!("{chart}/values.yaml"))).remove(0);
+        let schema: Value =
+            serde_json::from_str(&read(&format!("{chart}/values.schema.json"))).unwrap();
+        assert_same_keys(&schema, &values, chart);
+    }
+}
+
+#[test]
+fn the_grace_period_holds_delay_and_drain() {
+    for (values, seconds) in [
+        (&[][..], 80),
+        (&["--set", "drain.shutdownDelaySeconds=0", "--set", "drain.timeoutSeconds=0"], 10),
+        (&["--set", "terminationGracePeriodSeconds=80"], 80),
+    ] {
+        let pod = pod_of_chart(values);
+        assert_eq!(pod.termination_grace_period_seconds, Some(seconds), "{values:?}");
+        let liveness = pod.containers[0].liveness_probe.clone().unwrap();
+        assert!(liveness.termination_grace_period_seconds.unwrap() <= 10, "a hung process waits");
+    }
+}
+
+#[test]
+fn values_become_flags() {
+    let args = |values: &[&str]| pod_of_chart(values).containers[0].args.clone().unwrap();
+    assert!(args(&[]).contains(&"--instance=edge".to_string()), "the release is the instance");
+    assert!(!args(&[]).iter().any(|arg| arg.starts_with("--namespace")), "empty means all");
+    let args = args(&[
+        "--set",
+        "watch.namespaces={a,b}",
+        "--set",
+        "egress.deny={10.0.0.1/32}",
+        "--set",
+        "drain.timeoutSeconds=5",
+    ]);
+    for flag in
+        ["--namespace=a", "--namespace=b", "--deny-egress=10.0.0.1/32", "--drain-timeout=5s"]
+    {
+        assert!(args.contains(&flag.to_string()), "{flag} is not in {args:?}");
+    }
+}
+
+#[test]
+fn watched_namespaces_need_no_cluster_wide_right() {
+    let objects = render(&["--set", "watch.namespaces={a,b}", "--set", "rbac.aggregate=false"]);
+    assert!(of_kind(&objects, "ClusterRole").is_empty());
+    assert!(of_kind(&objects, "ClusterRoleBinding").is_empty());
+    for wanted in ["Role", "RoleBinding"] {
+        let namespaces: Vec<_> = of_kind(&objects, wanted)
+            .iter()
+            .map(|object| object.pointer("/metadata/namespace").cloned().unwrap())
+            .collect();
+        assert_eq!(namespaces, [json!("a"), json!("b")]);
+    }
+}
+
+#[test]
+fn a_digest_wins_over_the_tag_and_a_global_registry_over_the_own() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let image = |values: &[&str]| pod_of_chart(values).containers[0].image.clone().unwrap();
+    assert_eq!(image(&["--set", "image.tag=x"]), "ghcr.io/adit-dev/adit:x");
+    assert_eq!(
+        image(&[
+            "--set",
+            "image.tag=x",
+            "--set",
+            &format!("image.digest={digest}"),
+            "--set",
+            "global.imageRegistry=reg.example/mirror"
+        ]),
+        format!("reg.example/mirror/adit-dev/adit@{digest}")
+    );
+}
+
+#[test]
+fn works_as_a_subchart() {
+    let parent = tempfile::tempdir().unwrap();
+    let charts = parent.path().join("charts");
+    std::fs::create_dir(&charts).unwrap();
+    copy("charts/adit", charts.join("adit"));
+    copy("charts/adit-crds", charts.join("adit-crds"));
+    let version = env!("CARGO_PKG_VERSION");
+    let dependency =
+        |name| format!("- {{name: {name}, version: {version}, condition: {name}.enabled}}\n");
+    std::fs::write(
+        parent.path().join("Chart.yaml"),
+        format!(
+            "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n{}{}",
+            dependency("adit"),
+            dependency("adit-crds")
+        ),
+    )
+    .unwrap();
+    let parent = parent.path().to_str().unwrap();
+    let on = [
+        "--set",
+        "global.imageRegistry=reg.example",
+        "--set",
+        "global.other.key=1",
+        "--set",
+        "adit.enabled=true",
+        "--set",
+        "adit.crds.install=false",
+        "--set",
+        "adit-crds.enabled=true",
+    ];
+    let objects = try_render(parent, &on).unwrap_or_else(|e| panic!("{e}"));
+    let deployment: Deployment = typed(the(&objects, "Deployment"));
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    assert!(pod.containers[0].image.as_ref().unwrap().starts_with("reg.example/adit-dev/adit:"));
+    assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 1);
+    let off = ["--set", "adit.enabled=false", "--set", "adit-crds.enabled=false"];
+    assert!(try_render(parent, &off).unwrap_or_else(|e| panic!("{e}")).is_empty());
+}
+
+fn pod_of_chart(values: &[&str]) -> PodSpec {
+    let deployment: Deployment = typed(the(&render(values), "Deployment"));
+    deployment.spec.unwrap().template.spec.unwrap()
+}
+
+/// The schema and values.yaml list the same keys, as deep as the schema closes its objects.
+fn assert_same_keys(schema: &Value, values: &Value, path: &str) {
+    let (Some(known), Some(values)) =
+        (schema.get("properties").and_then(Value::as_object), values.as_object())
+    else {
+        return;
+    };
+    for key in values.keys() {
+        assert!(known.contains_key(key), "{path}.{key} is not in the schema");
+    }
+    for (key, schema) in known {
+        match values.get(key) {
+            Some(value) => assert_same_keys(schema, value, &format!("{path}.{key}")),
+            // A parent chart sets these; here they would only pretend to do something.
+            None => assert!(
+                ["enabled", "global"].contains(&key.as_str()),
+                "{path}.{key} has no default"
+            ),
+        }
+    }
+}
