@@ -1,4 +1,61 @@
 //! adit: a Kubernetes-native WebSocket tunnel that speaks GOST's wire protocol.
+//!
+//! One library, one binary. A cluster's `WsTunnel` objects, a mounted folder, files and GOST's
+//! command line are four ways to write the same thing; one engine runs it.
+//!
+//! ```text
+//!  WsTunnel objects    folder     files, -L/-F
+//!      control         sidecar        app            where configuration comes from
+//!         \               |            /
+//!          +--- config::raw::Config --+
+//!                         |  config::lower           all errors at once, each with its fix
+//!               engine::DesiredSet
+//!                         |  plan, diff              pure: who gets which address
+//!                      engine  -------> Snapshot --> status, probes, metrics
+//!                         |  steps
+//!        net -> transport -> handler -> route -> net
+//!       accept    upgrade    protocol   chain    dial
+//! ```
+//!
+//! # The house
+//!
+//! A room imports itself and the floors below it; `tests/it/layers.rs` proves it.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 0 | [`base`]: keys, addresses, durations, secrets, reasons |
+//! | 1 | [`proto`]: wire formats · [`config`]: from text to validated services · [`metrics`] |
+//! | 2 | [`crd`]: the custom resource · [`io`]: streams, buffers, the pipe · [`shutdown`] |
+//! | 3 | [`net`]: sockets, names, the egress guard |
+//! | 4 | [`transport`]: WebSocket, both sides |
+//! | 5, 6, 7 | [`connector`], [`route`], [`handler`] |
+//! | 8 | [`engine`]: plan, diff, supervisor, snapshot |
+//! | 9 | [`control`]: the controller · [`sidecar`]: the folder · [`admin`]: probes |
+//! | 10 | [`app`], [`cli`], [`telemetry`] |
+//!
+//! # Words
+//!
+//! - *service*: a listener, a handler, and a route for what the handler asks for.
+//! - *transport*: how a stream is carried: `tcp`, `ws`.
+//! - *session*: one WebSocket. *stream*: one byte stream in it.
+//! - *handler*: talks to the client. *connector*: talks to the next node. *dialer*: gets bytes there.
+//! - *route*: the hops on the way to a target, in order. *target*: the `host:port` that is asked for.
+//! - *front port*: a port that services of many objects share, by hostnames and path.
+//! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
+//! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
+//!
+//! # Where do I change …?
+//!
+//! | … | here |
+//! |---|---|
+//! | a field of the YAML | [`config::raw`], then [`config::lower`]; `adit crd > crds/wstunnels.adit.dev.yaml` |
+//! | a key of a `metadata` map | `config::metadata` |
+//! | who wins a duel for an address | [`engine::plan`] |
+//! | what a condition says | `control::status` |
+//! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
+//! | where tunnels may go | [`net::guard`] |
+//! | a metric | [`metrics::TABLE`] |
+//! | a flag | [`cli`] |
 
 pub mod base;
 
