@@ -1,1 +1,23 @@
 //! Byte streams: the `Io` trait, pooled buffers, and the pipe between two of them.
+//!
+//! Floor 2. A tunnel is one task that polls both directions of two [`Io`]s ([`pipe`]); whatever
+//! lies between (WebSocket framing, a prefix that was read too early) is an `Io` around an `Io`
+//! that works in the caller's [`Chunk`], so a byte is masked where it was read and never copied.
+
+mod adapt;
+mod chunk;
+pub mod inbound;
+mod pipe;
+mod pool;
+mod prefixed;
+mod stream;
+
+pub use adapt::AsyncIo;
+pub use chunk::{Chunk, HEADROOM};
+pub use inbound::{Accept, Inbound};
+pub use pipe::{Direction, PipeOptions, pipe};
+pub use prefixed::Prefixed;
+pub use stream::{Ending, Io, ended};
+
+/// A stream whose layers are known only at run time.
+pub type BoxIo = Box<dyn Io>;

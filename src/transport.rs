@@ -1,1 +1,5 @@
 //! WebSocket carriers: the upgrade on both sides, and streams over it.
+//!
+//! Floor 4. The only room that knows axum, hyper's server and the upgrade.
+
+pub mod ws_server;

@@ -1,0 +1,192 @@
+//! A piece of a stream in a pooled buffer, with room before it for a frame header.
+
+use std::ops::Range;
+
+use super::pool::{self, LARGE, SMALL};
+
+/// Bytes before a chunk's data that a layer may write its header into.
+pub const HEADROOM: usize = 64;
+
+/// The bytes of one read on their way to one write.
+///
+/// An empty chunk owns no memory: the buffer is taken from the thread's pool when a read begins
+/// and goes back when the data is gone. So an idle tunnel owns no buffer.
+#[derive(Default)]
+pub struct Chunk {
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+    large: bool,
+}
+
+impl Chunk {
+    /// An empty chunk.
+    pub const fn new() -> Self {
+        Self { buffer: None, start: 0, end: 0, large: false }
+    }
+
+    /// A chunk with these bytes. More than a large buffer holds gets one of its own.
+    pub fn from_slice(bytes: &[u8]) -> Self {
+        let mut chunk = Self::new();
+        if bytes.is_empty() {
+            return chunk;
+        }
+        if bytes.len() > LARGE {
+            let mut buffer = vec![0; HEADROOM];
+            buffer.extend_from_slice(bytes);
+            let (start, end) = (HEADROOM, buffer.len());
+            return Self { buffer: Some(buffer.into()), start, end, large: false };
+        }
+        chunk.large = bytes.len() > SMALL;
+        chunk.append(bytes);
+        chunk.large = false;
+        chunk
+    }
+
+    /// The bytes.
+    pub fn data(&self) -> &[u8] {
+        self.buffer.as_deref().and_then(|b| b.get(self.start..self.end)).unwrap_or_default()
+    }
+
+    /// The bytes, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        let range = self.start..self.end;
+        self.buffer.as_deref_mut().and_then(|b| b.get_mut(range)).unwrap_or_default()
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Room for a read, behind the data. Takes a buffer if there is none.
+    pub fn spare(&mut self) -> &mut [u8] {
+        if self.buffer.is_none() {
+            (self.start, self.end) = (HEADROOM, HEADROOM);
+        }
+        let large = self.large;
+        let buffer = self.buffer.get_or_insert_with(|| pool::take(large));
+        buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Says that a read put `n` bytes into the room that [`spare`](Self::spare) gave. The next
+    /// buffer will be large if this one was filled, and small again after a small read.
+    pub fn filled(&mut self, n: usize) {
+        let room = self.buffer.as_deref().map_or(0, |b| b.len() - self.end);
+        self.end += n.min(room);
+        self.large = n == room || (self.large && n > SMALL / 2);
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Copies as much of `bytes` behind the data as there is room for, and says how much.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.spare();
+        let n = bytes.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..n), bytes.get(..n)) {
+            to.copy_from_slice(from);
+        }
+        self.end += n;
+        n
+    }
+
+    /// Drops `n` bytes from the front. The last byte takes the buffer with it.
+    pub fn consume(&mut self, n: usize) {
+        self.start += n.min(self.len());
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Keeps only these bytes of the data.
+    pub fn keep(&mut self, range: Range<usize>) {
+        let end = (self.start + range.end).min(self.end);
+        self.start = (self.start + range.start).min(end);
+        self.end = end;
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Writes `header` just before the data; `false` if there is no room for it.
+    #[must_use]
+    pub fn prepend(&mut self, header: &[u8]) -> bool {
+        let Some(start) = self.start.checked_sub(header.len()) else { return false };
+        let range = start..self.start;
+        let Some(room) = self.buffer.as_deref_mut().and_then(|b| b.get_mut(range)) else {
+            return false;
+        };
+        room.copy_from_slice(header);
+        self.start = start;
+        true
+    }
+
+    /// Gives the buffer back, and what is in it.
+    pub fn release(&mut self) {
+        if let Some(buffer) = self.buffer.take()
+            && (buffer.len() == HEADROOM + SMALL || buffer.len() == HEADROOM + LARGE)
+        {
+            pool::give(buffer);
+        }
+        (self.start, self.end) = (0, 0);
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_chunk_owns_no_buffer() {
+        let mut chunk = Chunk::from_slice(b"hello");
+        chunk.consume(5);
+        assert!(chunk.buffer.is_none());
+        chunk.spare();
+        chunk.filled(0);
+        assert!(chunk.buffer.is_none());
+    }
+
+    #[test]
+    fn a_filled_buffer_makes_the_next_one_large() {
+        let mut chunk = Chunk::new();
+        let room = chunk.spare().len();
+        assert_eq!(room, SMALL);
+        chunk.filled(room);
+        chunk.consume(room);
+        assert_eq!(chunk.spare().len(), LARGE);
+        chunk.filled(10);
+        chunk.consume(10);
+        assert_eq!(chunk.spare().len(), SMALL);
+    }
+
+    #[test]
+    fn a_header_goes_before_the_data_without_a_copy() {
+        let mut chunk = Chunk::from_slice(b"data");
+        assert!(chunk.prepend(b"head"));
+        assert_eq!(chunk.data(), b"headdata");
+        assert!(!chunk.prepend(&[0; HEADROOM]));
+        chunk.keep(4..6);
+        assert_eq!(chunk.data(), b"da");
+    }
+
+    #[test]
+    fn more_than_a_large_buffer_fits_into_a_chunk_of_its_own() {
+        let bytes = vec![7; LARGE + 1];
+        let mut chunk = Chunk::from_slice(&bytes);
+        assert_eq!(chunk.data(), bytes);
+        assert!(chunk.prepend(&[1; HEADROOM]));
+        assert_eq!(Chunk::from_slice(&bytes[..SMALL + 1]).len(), SMALL + 1);
+    }
+}

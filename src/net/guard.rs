@@ -1,0 +1,259 @@
+//! The egress guard: which resolved addresses a tunnel may connect to.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use parking_lot::RwLock;
+
+use crate::base::Origin;
+
+/// Why an address is not allowed. A closed set: it labels `adit_egress_denied_total{reason}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denied {
+    /// 127.0.0.0/8, ::1.
+    Loopback,
+    /// 0.0.0.0/8, ::.
+    Unspecified,
+    /// 169.254.0.0/16, fe80::/10.
+    LinkLocal,
+    /// Addresses where clouds hand out credentials.
+    Metadata,
+    /// 224.0.0.0/4, ff00::/8.
+    Multicast,
+    /// 255.255.255.255.
+    Broadcast,
+    /// This process's own pod or host.
+    Own,
+    /// The operator's list.
+    Listed,
+}
+
+impl Denied {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Unspecified => "unspecified",
+            Self::LinkLocal => "link_local",
+            Self::Metadata => "metadata",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+            Self::Own => "own",
+            Self::Listed => "listed",
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "a loopback address",
+            Self::Unspecified => "an unspecified address",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "a cloud's metadata service",
+            Self::Multicast => "a multicast address",
+            Self::Broadcast => "the broadcast address",
+            Self::Own => "an address of this pod or its node",
+            Self::Listed => "denied by the operator",
+        })
+    }
+}
+
+/// What the guard of a controller adds to its fixed rules.
+#[derive(Clone, Debug, Default)]
+pub struct GuardConfig {
+    /// Lifts denials (`--allow-egress`).
+    pub allow: Vec<IpNet>,
+    /// Denied besides the fixed rules (`--deny-egress`, the API server).
+    pub deny: Vec<IpNet>,
+    /// Addresses of this pod and its host.
+    pub own: Vec<IpAddr>,
+}
+
+/// Decides on resolved addresses.
+#[derive(Debug, Default)]
+pub struct Guard {
+    /// `None` allows everything.
+    config: Option<GuardConfig>,
+    local: LocalPorts,
+}
+
+impl Guard {
+    /// Allows everything: files, the command line, the sidecar. The user's own machine, or pod.
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// A controller's guard: tenants must not reach what only the controller's place can reach.
+    pub fn controller(config: GuardConfig) -> Self {
+        Self { config: Some(config), local: LocalPorts::default() }
+    }
+
+    /// The ports that an origin's own listeners have on this machine.
+    pub fn local_ports(&self) -> &LocalPorts {
+        &self.local
+    }
+
+    /// Whether `origin` may connect to this address.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn check(&self, origin: &Origin, ip: IpAddr, port: u16) -> Result<(), Denied> {
+        let Some(config) = &self.config else { return Ok(()) };
+        let plain = unwrapped(ip);
+        if config.allow.iter().any(|net| net.contains(&plain) || net.contains(&ip)) {
+            return Ok(());
+        }
+        let denied = match fixed(plain) {
+            // A tunnel's own tcp listener is reachable for the tunnel, as in GOST's examples.
+            Some(Denied::Loopback) if ip == plain && self.local.has(origin, port) => return Ok(()),
+            Some(denied) => Some(denied),
+            None if config.own.iter().any(|own| unwrapped(*own) == plain) => Some(Denied::Own),
+            None => config
+                .deny
+                .iter()
+                .any(|net| net.contains(&plain) || net.contains(&ip))
+                .then_some(Denied::Listed),
+        };
+        denied.map_or(Ok(()), Err)
+    }
+}
+
+/// `(origin, port)` pairs: `tcp` listeners that accept on loopback right now, front ports never.
+#[derive(Debug, Default)]
+pub struct LocalPorts(RwLock<HashSet<(Origin, u16)>>);
+
+impl LocalPorts {
+    /// The origin's listener accepts on this port, on every address or on loopback.
+    pub fn add(&self, origin: Origin, port: u16) {
+        self.0.write().insert((origin, port));
+    }
+
+    /// It does no more.
+    pub fn remove(&self, origin: &Origin, port: u16) {
+        self.0.write().remove(&(origin.clone(), port));
+    }
+
+    fn has(&self, origin: &Origin, port: u16) -> bool {
+        self.0.read().contains(&(origin.clone(), port))
+    }
+}
+
+/// The address that a packet to `ip` really reaches: IPv4 in IPv6 clothes taken off
+/// (mapped ::ffff:0:0/96; compatible ::/96; NAT64 64:ff9b::/96, RFC 6052; 6to4 2002::/16, RFC 3056).
+fn unwrapped(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 =
+        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0, 0, 0, 0, 0, 0] if (g, h) != (0, 0) && (g, h) != (0, 1) => v4(g, h),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => ip,
+    }
+}
+
+fn fixed(ip: IpAddr) -> Option<Denied> {
+    match ip {
+        IpAddr::V4(ip) => match ip.octets() {
+            [127, ..] => Some(Denied::Loopback),
+            // All of 0.0.0.0/8 is "this host" (RFC 1122 3.2.1.3); Linux connects 0.0.0.0 to itself.
+            [0, ..] => Some(Denied::Unspecified),
+            [169, 254, 169, 254] => Some(Denied::Metadata),
+            [169, 254, ..] => Some(Denied::LinkLocal),
+            [100, 100, 100, 200] | [168, 63, 129, 16] => Some(Denied::Metadata),
+            [224..=239, ..] => Some(Denied::Multicast),
+            [255, 255, 255, 255] => Some(Denied::Broadcast),
+            _ => None,
+        },
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(Denied::Loopback),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some(Denied::Unspecified),
+        IpAddr::V6(ip) if ip.is_multicast() => Some(Denied::Multicast),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(Denied::LinkLocal),
+        IpAddr::V6(ip) if ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => {
+            Some(Denied::Metadata)
+        }
+        IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard::controller(GuardConfig {
+            allow: vec!["127.9.0.0/16".parse().unwrap()],
+            deny: vec!["10.96.0.1/32".parse().unwrap()],
+            own: vec!["10.1.2.3".parse().unwrap()],
+        })
+    }
+
+    fn verdict(ip: &str) -> Result<(), Denied> {
+        guard().check(&Origin::Files, ip.parse().unwrap(), 80)
+    }
+
+    #[test]
+    fn addresses_of_the_place_are_denied_in_every_clothing() {
+        for (ip, denied) in [
+            ("127.0.0.1", Denied::Loopback),
+            ("::1", Denied::Loopback),
+            ("::ffff:127.0.0.1", Denied::Loopback),
+            ("64:ff9b::7f00:1", Denied::Loopback),
+            ("2002:7f00:1::", Denied::Loopback),
+            ("::127.0.0.1", Denied::Loopback),
+            ("0.0.0.0", Denied::Unspecified),
+            ("0.1.2.3", Denied::Unspecified),
+            ("::", Denied::Unspecified),
+            ("169.254.1.1", Denied::LinkLocal),
+            ("fe80::1", Denied::LinkLocal),
+            ("169.254.169.254", Denied::Metadata),
+            ("::ffff:169.254.169.254", Denied::Metadata),
+            ("fd00:ec2::254", Denied::Metadata),
+            ("100.100.100.200", Denied::Metadata),
+            ("168.63.129.16", Denied::Metadata),
+            ("224.0.0.1", Denied::Multicast),
+            ("ff02::1", Denied::Multicast),
+            ("255.255.255.255", Denied::Broadcast),
+            ("10.1.2.3", Denied::Own),
+            ("::ffff:10.1.2.3", Denied::Own),
+            ("10.96.0.1", Denied::Listed),
+            ("::ffff:10.96.0.1", Denied::Listed),
+        ] {
+            assert_eq!(verdict(ip), Err(denied), "{ip}");
+        }
+    }
+
+    #[test]
+    fn the_cluster_and_the_world_are_allowed() {
+        for ip in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "2001:db8::1", "fd12::1"] {
+            assert_eq!(verdict(ip), Ok(()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn the_allow_list_lifts_a_denial() {
+        assert_eq!(verdict("127.9.0.1"), Ok(()));
+    }
+
+    #[test]
+    fn a_loopback_port_is_open_to_the_origin_that_listens_there_only() {
+        let guard = guard();
+        let (mine, other) = (Origin::tunnel("ns", "a"), Origin::tunnel("ns", "b"));
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        guard.local_ports().add(mine.clone(), 1080);
+        assert_eq!(guard.check(&mine, ip, 1080), Ok(()));
+        assert_eq!(guard.check(&mine, ip, 1081), Err(Denied::Loopback));
+        assert_eq!(guard.check(&other, ip, 1080), Err(Denied::Loopback));
+        guard.local_ports().remove(&mine, 1080);
+        assert_eq!(guard.check(&mine, ip, 1080), Err(Denied::Loopback));
+    }
+
+    #[test]
+    fn without_a_guard_everything_is_allowed() {
+        assert_eq!(Guard::off().check(&Origin::Files, "127.0.0.1".parse().unwrap(), 1), Ok(()));
+    }
+}

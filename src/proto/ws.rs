@@ -1,0 +1,1 @@
+//! WebSocket framing (RFC 6455 section 5) for byte streams.

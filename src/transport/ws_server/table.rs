@@ -1,0 +1,171 @@
+//! Which service a request belongs to.
+//!
+//! Host first (exact, then a wildcard for one label, then any), within a host the path as Go's
+//! ServeMux matches it: the exact path, then the longest subtree. A host without a matching path
+//! leaves the request to the less specific hosts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::WsEndpoint;
+use crate::config::model::HostPattern;
+
+/// The services of one listening socket by host and path. Lookups cost a few hashes, however many
+/// services there are.
+#[derive(Default)]
+pub struct WsTable {
+    exact: HashMap<String, Paths>,
+    wildcard: HashMap<String, Paths>,
+    any: Paths,
+    /// The only service, if there is just one.
+    pub(super) single: Option<Arc<WsEndpoint>>,
+}
+
+#[derive(Default)]
+struct Paths {
+    exact: HashMap<String, Arc<WsEndpoint>>,
+    subtrees: HashMap<String, Arc<WsEndpoint>>,
+    /// The lengths that subtrees have, longest first.
+    lengths: Vec<usize>,
+}
+
+impl WsTable {
+    /// Builds the table. Of two services with the same host and path the first one stays; the
+    /// engine's plan lets it not come to that.
+    pub fn build(endpoints: Vec<WsEndpoint>) -> Self {
+        let mut table = Self::default();
+        let only = endpoints.len() == 1;
+        for endpoint in endpoints {
+            let endpoint = Arc::new(endpoint);
+            if only {
+                table.single = Some(endpoint.clone());
+            }
+            if endpoint.config.hostnames.is_empty() {
+                table.any.add(&endpoint);
+            }
+            for host in &endpoint.config.hostnames {
+                let paths = match host {
+                    HostPattern::Exact(name) => table.exact.entry(name.clone()),
+                    HostPattern::Wildcard(name) => table.wildcard.entry(name.clone()),
+                };
+                paths.or_default().add(&endpoint);
+            }
+        }
+        table
+    }
+
+    /// The service for a Host header (with or without port) and a decoded path.
+    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<WsEndpoint>> {
+        let name = name_of(host);
+        let exact = self.exact.get(&name);
+        let wildcard = name.split_once('.').and_then(|(_, rest)| self.wildcard.get(rest));
+        [exact, wildcard, Some(&self.any)].into_iter().flatten().find_map(|paths| paths.find(path))
+    }
+}
+
+impl Paths {
+    fn add(&mut self, endpoint: &Arc<WsEndpoint>) {
+        let path = &endpoint.config.path;
+        let map = if path.is_subtree() { &mut self.subtrees } else { &mut self.exact };
+        map.entry(path.0.clone()).or_insert_with(|| endpoint.clone());
+        if path.is_subtree()
+            && let Err(at) = self.lengths.binary_search_by(|n| path.0.len().cmp(n))
+        {
+            self.lengths.insert(at, path.0.len());
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<&Arc<WsEndpoint>> {
+        let subtree = |n: &usize| path.get(..*n).and_then(|head| self.subtrees.get(head));
+        self.exact.get(path).or_else(|| self.lengths.iter().find_map(subtree))
+    }
+}
+
+/// The host's name: without port and trailing dot, in lower case.
+fn name_of(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        // "[::1]:80", "name:80", but not "[::1]".
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::model::{WsListenerConfig, WsPath};
+    use crate::io::{Accept, Inbound};
+
+    struct Nobody;
+
+    impl Accept for Nobody {
+        fn accept(&self, _: Inbound) {}
+    }
+
+    fn endpoint(hosts: &[&str], path: &str, name: &str) -> WsEndpoint {
+        let hostnames = hosts.iter().map(|host| match host.strip_prefix("*.") {
+            Some(rest) => HostPattern::Wildcard(rest.into()),
+            None => HostPattern::Exact((*host).into()),
+        });
+        let config = WsListenerConfig {
+            hostnames: hostnames.collect(),
+            path: WsPath(path.into()),
+            header: BTreeMap::from([("Name".into(), name.into())]),
+            backlog: 128,
+            handshake_timeout: None,
+            read_header_timeout: None,
+            keepalive: None,
+            ping_interval: None,
+            linger_timeout: Duration::from_secs(10),
+        };
+        WsEndpoint { config, accept: Arc::new(Nobody) }
+    }
+
+    fn found<'a>(table: &'a WsTable, host: &str, path: &str) -> &'a str {
+        table.find(host, path).map_or("-", |e| &e.config.header["Name"])
+    }
+
+    #[test]
+    fn the_most_specific_host_and_path_wins() {
+        let table = WsTable::build(vec![
+            endpoint(&[], "/ws", "any"),
+            endpoint(&["a.example.com"], "/ws", "exact"),
+            endpoint(&["*.example.com"], "/ws", "wildcard"),
+            endpoint(&["*.example.com"], "/sub/", "subtree"),
+            endpoint(&["*.example.com"], "/sub/deeper/", "deeper"),
+            endpoint(&["*.example.com"], "/sub/deeper/x", "leaf"),
+        ]);
+        for (host, path, name) in [
+            ("a.example.com", "/ws", "exact"),
+            ("A.Example.COM.:8080", "/ws", "exact"),
+            ("b.example.com:80", "/ws", "wildcard"),
+            ("a.b.example.com", "/ws", "any"),
+            ("example.com", "/ws", "any"),
+            ("[::1]:80", "/ws", "any"),
+            ("[::1]", "/ws", "any"),
+            ("", "/ws", "any"),
+            ("a.example.com", "/sub/", "subtree"),
+            ("a.example.com", "/sub/y", "subtree"),
+            ("a.example.com", "/sub/deeper/y", "deeper"),
+            ("a.example.com", "/sub/deeper/x", "leaf"),
+            ("a.example.com", "/sub", "-"),
+            ("a.example.com", "/WS", "-"),
+            ("a.example.com", "/ws/", "-"),
+        ] {
+            assert_eq!(found(&table, host, path), name, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn a_thousand_services_are_found_by_their_paths() {
+        let paths = (0..1000).map(|i| endpoint(&[], &format!("/t{i}/ws"), &i.to_string()));
+        let table = WsTable::build(paths.collect());
+        for i in 0..1000 {
+            assert_eq!(found(&table, "h", &format!("/t{i}/ws")), i.to_string());
+        }
+    }
+}
