@@ -49,7 +49,7 @@ EOF
 }
 
 make_identities() {
-    {
+    (
         make_authority
         make_certificate apiserver /CN=kube-apiserver \
             "IP:$NODE_ADDRESS,IP:127.0.0.1,IP:$API_SERVICE_ADDRESS,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost"
@@ -60,10 +60,7 @@ make_identities() {
         make_certificate scheduler /CN=system:kube-scheduler
         make_certificate proxy /CN=system:kube-proxy
         make_certificate dns /CN=system:coredns
-    } >"$STATE/log/openssl.log" 2>&1 || {
-        cat "$STATE/log/openssl.log" >&2
-        die "openssl could not make the certificates"
-    }
+    ) >"$STATE/log/openssl.log" 2>&1
     make_kubeconfig admin "$STATE/kubeconfig"
     local name
     for name in kubelet controller-manager scheduler proxy dns; do

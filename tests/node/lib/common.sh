@@ -18,11 +18,18 @@ say() { printf 'tests/node: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # Waits until a command succeeds; what it printed last is shown when it does not.
+# Gives up at once when a server that this script started has ended.
 wait_for() { # seconds what command...
-    local seconds=$1 what=$2 end output
+    local seconds=$1 what=$2 end output name
     shift 2
     end=$((SECONDS + seconds))
     until output=$("$@" 2>&1); do
+        for name in "${!servers[@]}"; do
+            kill -0 "${servers[$name]}" 2>/dev/null && continue
+            say "$name has ended; the last of $STATE/log/$name.log:"
+            tail -n 20 "$STATE/log/$name.log" >&2
+            return 1
+        done
         if [ "$SECONDS" -ge "$end" ]; then
             say "not within $seconds s: $what"
             printf '%s\n' "$output" | tail -n 20 >&2
@@ -57,6 +64,8 @@ inside() {
     nsenter --target "$pid" --net --mount --pid -- "$@"
 }
 
+declare -A servers=()
+
 # Starts a server on the node: its output to log/NAME.log, its pid (in the node's
 # process namespace) to pids/NAME.
 start() { # name command...
@@ -67,6 +76,8 @@ start() { # name command...
     nsenter --target "$pid" --net --mount --pid -- \
         setsid sh -c 'echo $$ >"$0"; exec "$@"' "$STATE/pids/$name" "$@" \
         </dev/null >"$STATE/log/$name.log" 2>&1 &
+    servers[$name]=$!
+    disown
 }
 
 kubectl() { inside "$KUBECTL" --kubeconfig "$STATE/kubeconfig" "$@"; }

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # servers is an array of common.sh
 # The node's namespaces, and beside them a host outside the cluster:
 #
 #   outside namespace  eth0 10.44.0.1 ---veth--- eth0 10.44.0.2  node namespace
@@ -54,10 +55,9 @@ start_init() {
             echo "$pid" >"$STATE/init.pid"
             exec "$PAUSE"
         ' </dev/null >"$STATE/log/init.log" 2>&1 &
-    wait_for 10 "the node's namespaces" test -s "$STATE/init.pid" || {
-        cat "$STATE/log/init.log" >&2
-        return 1
-    }
+    servers[init]=$!
+    disown
+    wait_for 10 "the node's namespaces, see $STATE/log/init.log" test -s "$STATE/init.pid"
     local pid
     pid=$(cat "$STATE/init.pid")
     echo "$pid $(start_time "$pid")" >"$STATE/init"
@@ -92,7 +92,8 @@ make_cgroups() {
 
 remove_cgroups() {
     local folder
-    for folder in $(cgroup_folders); do
+    # All that bear the name: runc made some in hierarchies not named above.
+    for folder in /sys/fs/cgroup/"$NODE_CGROUP" /sys/fs/cgroup/*/"$NODE_CGROUP"; do
         [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} +
     done
 }

@@ -61,7 +61,7 @@ EOF
     wait_for 30 "containerd answers, see $STATE/log/containerd.log" containerd_ctr version
 
     "$HERE/image" "$PAUSE_IMAGE" "$STATE/pause.tar" "$PAUSE"
-    "$HERE/load-image" "$STATE" "$STATE/pause.tar" >/dev/null
+    "$HERE/load-image" "$STATE" "$STATE/pause.tar"
 }
 
 containerd_ctr() { inside "$CTR" --address /run/containerd/containerd.sock "$@"; }
