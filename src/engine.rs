@@ -5,11 +5,16 @@
 
 mod claims;
 pub mod desired;
+mod handle;
 pub mod layout;
 pub mod plan;
+mod service;
 pub mod snapshot;
+mod socket;
+mod supervisor;
 
 pub use desired::{Claim, Desired, DesiredSet};
+pub use handle::{Engine, EngineOptions};
 pub use layout::{Content, Layout, SocketId, Step, diff};
 pub use plan::{Plan, Ports};
 pub use snapshot::{ServiceState, ServiceStatus, Snapshot};

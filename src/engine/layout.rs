@@ -24,6 +24,28 @@ pub enum Content {
     Ws(BTreeMap<ServiceKey, WsListenerConfig>),
 }
 
+impl Content {
+    /// The services whose connections arrive here.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+        let (one, many) = match self {
+            Self::Tcp(key, _) => (Some(key), None),
+            Self::Ws(services) => (None, Some(services.keys())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// The same without the other services.
+    pub fn only(&self, key: &ServiceKey) -> Self {
+        match self {
+            Self::Tcp(..) => self.clone(),
+            Self::Ws(services) => {
+                let own = services.get_key_value(key).map(|(k, v)| (k.clone(), v.clone()));
+                Self::Ws(own.into_iter().collect())
+            }
+        }
+    }
+}
+
 /// Sockets with their content, and the services behind them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {

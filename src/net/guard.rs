@@ -126,14 +126,9 @@ impl Guard {
 pub struct LocalPorts(RwLock<HashSet<(Origin, u16)>>);
 
 impl LocalPorts {
-    /// The origin's listener accepts on this port, on every address or on loopback.
-    pub fn add(&self, origin: Origin, port: u16) {
-        self.0.write().insert((origin, port));
-    }
-
-    /// It does no more.
-    pub fn remove(&self, origin: &Origin, port: u16) {
-        self.0.write().remove(&(origin.clone(), port));
+    /// Says which listeners accept now, on every address or on loopback.
+    pub fn replace(&self, ports: HashSet<(Origin, u16)>) {
+        *self.0.write() = ports;
     }
 
     fn has(&self, origin: &Origin, port: u16) -> bool {
@@ -244,11 +239,11 @@ mod tests {
         let guard = guard();
         let (mine, other) = (Origin::tunnel("ns", "a"), Origin::tunnel("ns", "b"));
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        guard.local_ports().add(mine.clone(), 1080);
+        guard.local_ports().replace([(mine.clone(), 1080)].into());
         assert_eq!(guard.check(&mine, ip, 1080), Ok(()));
         assert_eq!(guard.check(&mine, ip, 1081), Err(Denied::Loopback));
         assert_eq!(guard.check(&other, ip, 1080), Err(Denied::Loopback));
-        guard.local_ports().remove(&mine, 1080);
+        guard.local_ports().replace(HashSet::new());
         assert_eq!(guard.check(&mine, ip, 1080), Err(Denied::Loopback));
     }
 

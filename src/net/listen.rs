@@ -50,7 +50,8 @@ impl BindError {
         }
     }
 
-    fn new(addr: &ListenAddr, source: io::Error) -> Self {
+    /// The system's error about an address.
+    pub fn new(addr: &ListenAddr, source: io::Error) -> Self {
         let addr = addr.clone();
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { addr, source },

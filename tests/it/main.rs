@@ -1,4 +1,5 @@
 //! Integration tests: the real program against real peers.
 
 mod layers;
+mod readme;
 mod support;

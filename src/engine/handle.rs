@@ -1,0 +1,90 @@
+//! What the rooms above hold of the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use super::desired::DesiredSet;
+use super::plan::Ports;
+use super::service::Services;
+use super::snapshot::Snapshot;
+use super::socket::Surroundings;
+use super::supervisor::{Drain, Supervisor};
+use crate::metrics::Metrics;
+use crate::net::dial::Dial;
+use crate::net::guard::Guard;
+
+/// What the engine works with.
+pub struct EngineOptions {
+    /// The process's rules about addresses.
+    pub ports: Ports,
+    /// The one way out.
+    pub dialer: Arc<dyn Dial>,
+    /// Hears which ports an object's own listeners have.
+    pub guard: Arc<Guard>,
+    /// Where to count.
+    pub metrics: Metrics,
+}
+
+/// The running engine. Clones speak to the same one.
+#[derive(Clone)]
+pub struct Engine {
+    desired: watch::Sender<Arc<DesiredSet>>,
+    drains: mpsc::Sender<Drain>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Engine {
+    /// Starts the supervisor, which binds the front ports at once. Call it from within the runtime.
+    pub fn start(options: EngineOptions) -> Self {
+        let (desired, wanted) = watch::channel(Arc::default());
+        let (picture, snapshot) = watch::channel(Arc::default());
+        let (drains, drained) = mpsc::channel(1);
+        let tracker = TaskTracker::new();
+        let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
+        let supervisor = Supervisor {
+            ports: options.ports,
+            services,
+            guard: options.guard,
+            metrics: options.metrics.clone(),
+            desired: wanted,
+            drains: drained,
+            snapshot: picture,
+            surroundings: Surroundings::new(tracker.clone(), options.metrics.clone()),
+            tracker,
+            running: Default::default(),
+            sockets: Default::default(),
+            unbound: Default::default(),
+            drains_of: Default::default(),
+        };
+        #[allow(clippy::disallowed_methods)]
+        // The supervisor outlives the tracker that it waits for.
+        tokio::spawn(supervisor.run());
+        Self { desired, drains, snapshot }
+    }
+
+    /// Says what shall run. Returns at once; of several sets in a row the last one counts.
+    pub fn apply(&self, desired: DesiredSet) {
+        self.desired.send_replace(Arc::new(desired));
+    }
+
+    /// What runs, now and from now on.
+    pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// Drains and ends: unready at once, accepting for `delay`, then open tunnels have `timeout`.
+    pub async fn drain(&self, delay: Duration, timeout: Duration) {
+        // A second call waits for the end of the first.
+        let _ = self.drains.try_send(Drain { delay, timeout });
+        self.ended().await;
+    }
+
+    /// Returns when the engine has ended.
+    pub async fn ended(&self) {
+        let mut snapshot = self.snapshot();
+        while snapshot.changed().await.is_ok() {}
+    }
+}

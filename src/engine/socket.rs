@@ -1,0 +1,122 @@
+//! A bound address and what its connections become.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::layout::Content;
+use super::service::{Service, Services};
+use crate::base::ListenAddr;
+use crate::config::model::TcpKeepalive;
+use crate::io::{Accept, Inbound};
+use crate::metrics::Metrics;
+use crate::net::dial::set_keepalive;
+use crate::net::{accept, listen};
+use crate::transport::ws_server::{Handshakes, WsEndpoint, WsSocket, WsTable};
+
+/// Handshakes of the process, and of one source address (or /64), that may be in flight: a
+/// tenant's limits cannot apply before Host and path say whose they are.
+const HANDSHAKES: (usize, usize) = (1024, 64);
+
+/// What every socket shares.
+pub(super) struct Surroundings {
+    handshakes: Arc<Handshakes>,
+    tracker: TaskTracker,
+    metrics: Metrics,
+}
+
+impl Surroundings {
+    pub(super) fn new(tracker: TaskTracker, metrics: Metrics) -> Self {
+        let (total, per_source) = HANDSHAKES;
+        Self { handshakes: Handshakes::new(total, per_source), tracker, metrics }
+    }
+}
+
+/// A listening socket. Dropping it gives the address back; connections that were accepted live on.
+pub(super) struct Socket {
+    local: SocketAddr,
+    dispatch: Arc<ArcSwap<Dispatch>>,
+    ws: Arc<WsSocket>,
+    stop: CancellationToken,
+}
+
+/// Where new connections go.
+enum Dispatch {
+    Tcp(Arc<Service>, Option<TcpKeepalive>),
+    Ws(Arc<WsSocket>),
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Socket {
+    /// Takes the address and begins to accept. Connections wait in the kernel's backlog for the
+    /// first [`route`](Self::route), which follows in the same turn of the supervisor.
+    pub(super) fn bind(
+        addr: &ListenAddr,
+        around: &Surroundings,
+    ) -> Result<Self, listen::BindError> {
+        let listener = listen::bind(addr)?;
+        let local = listener.local_addr().map_err(|e| listen::BindError::new(addr, e))?;
+        let handshakes = around.handshakes.clone();
+        let ws = Arc::new(WsSocket::new(handshakes, around.tracker.clone(), &around.metrics));
+        let dispatch = Arc::new(ArcSwap::from_pointee(Dispatch::Ws(ws.clone())));
+        let stop = CancellationToken::new();
+        let (route, tracker, stopped) = (dispatch.clone(), around.tracker.clone(), stop.clone());
+        let on_connection = move |stream, peer| match &**route.load() {
+            Dispatch::Tcp(service, keepalive) => {
+                accept_tcp(service, keepalive.as_ref(), stream, peer)
+            }
+            Dispatch::Ws(socket) => {
+                tracker.spawn(socket.clone().serve(stream, peer, stopped.clone()));
+            }
+        };
+        around.tracker.spawn(accept::run(listener, stop.clone(), on_connection));
+        Ok(Self { local, dispatch, ws, stop })
+    }
+
+    /// The address that the kernel gave.
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends new connections, and new requests on open ones, to other services.
+    pub(super) fn route(&self, content: &Content, services: &Services) {
+        match content {
+            Content::Tcp(key, config) => {
+                let Some(service) = services.get(key) else { return };
+                self.ws.set(WsTable::default());
+                self.dispatch.store(Arc::new(Dispatch::Tcp(service, config.keepalive.clone())));
+            }
+            Content::Ws(wanted) => {
+                let endpoint = |(key, config): (&_, &_)| {
+                    Some(WsEndpoint { config: Clone::clone(config), accept: services.get(key)? })
+                };
+                self.ws.set(WsTable::build(wanted.iter().filter_map(endpoint).collect()));
+                self.dispatch.store(Arc::new(Dispatch::Ws(self.ws.clone())));
+            }
+        }
+    }
+}
+
+fn accept_tcp(
+    service: &Service,
+    keepalive: Option<&TcpKeepalive>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    if let Some(keepalive) = keepalive
+        && let Err(error) = set_keepalive(&stream, keepalive)
+    {
+        tracing::debug!(%peer, %error, "cannot set keepalive");
+    }
+    service.accept(Inbound { io: Box::new(stream), peer, local });
+}

@@ -1,0 +1,244 @@
+//! Makes the process match the plan, one step at a time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use super::desired::DesiredSet;
+use super::layout::{Content, Layout, SocketId, Step, diff};
+use super::plan::{Plan, Ports};
+use super::service::Services;
+use super::snapshot::{ServiceState, ServiceStatus, Snapshot};
+use super::socket::{Socket, Surroundings};
+use crate::base::{Origin, Reason, ServiceKey};
+use crate::metrics::Metrics;
+use crate::net::guard::Guard;
+
+/// How long to wait before an address that could not be taken is tried again.
+const BIND_RETRY: Duration = Duration::from_secs(1);
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    /// How long to go on accepting: endpoints propagate late.
+    pub delay: Duration,
+    /// How long open tunnels may go on after that.
+    pub timeout: Duration,
+}
+
+/// The one task that changes sockets and services.
+pub(super) struct Supervisor {
+    pub ports: Ports,
+    pub services: Services,
+    pub guard: Arc<Guard>,
+    pub metrics: Metrics,
+    pub desired: watch::Receiver<Arc<DesiredSet>>,
+    pub drains: mpsc::Receiver<Drain>,
+    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    pub tracker: TaskTracker,
+    pub surroundings: Surroundings,
+    pub running: Layout,
+    pub sockets: BTreeMap<SocketId, Socket>,
+    pub unbound: BTreeMap<SocketId, (Reason, String)>,
+    pub drains_of: BTreeMap<ServiceKey, Duration>,
+}
+
+impl Supervisor {
+    /// Runs until it has drained.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.reconcile();
+            let retry = async {
+                if self.unbound.is_empty() {
+                    std::future::pending().await
+                } else {
+                    tokio::time::sleep(BIND_RETRY).await;
+                }
+            };
+            tokio::select! {
+                Some(drain) = self.drains.recv() => return self.drain(drain).await,
+                Ok(()) = self.desired.changed() => {}
+                () = retry => {}
+            }
+        }
+    }
+
+    fn reconcile(&mut self) {
+        let began = Instant::now();
+        let desired = self.desired.borrow_and_update().clone();
+        let mut plan = Plan::build(&desired, &self.ports);
+        self.bind(&plan.layout);
+        self.keep_what_cannot_move(&mut plan.layout);
+        for step in diff(&self.running, &plan.layout) {
+            tracing::debug!(?step, "step");
+            self.metrics.plan_steps.with_label_values(&[step.kind()]).inc();
+            self.take(&step, &plan.layout);
+            self.running.take(&step, &plan.layout);
+        }
+        self.drains_of
+            .extend(desired.services.iter().map(|(key, service)| (key.clone(), service.drain)));
+        self.tell_guard();
+        self.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
+        let snapshot = self.picture(&desired, &plan);
+        self.snapshot.send_if_modified(|old| {
+            let changed = **old != snapshot;
+            *old = Arc::new(snapshot);
+            changed
+        });
+    }
+
+    /// Takes every address that the layout needs, before any is given back.
+    fn bind(&mut self, layout: &Layout) {
+        let before = std::mem::take(&mut self.unbound);
+        for id in layout
+            .sockets
+            .keys()
+            .filter(|id| !self.sockets.contains_key(id))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            match Socket::bind(&id.addr, &self.surroundings) {
+                Ok(socket) => {
+                    tracing::info!(addr = %id.addr, local = %socket.local(), "listening");
+                    self.sockets.insert(id, socket);
+                }
+                Err(error) => {
+                    let failure = (error.reason(), error.to_string());
+                    if before.get(&id) != Some(&failure) {
+                        tracing::warn!(addr = %id.addr, error = %failure.1, "cannot listen, trying again");
+                    }
+                    self.unbound.insert(id, failure);
+                }
+            }
+        }
+    }
+
+    /// A service whose new address cannot be taken stays where it runs, as it runs, if nobody else
+    /// has been given that place; a service that does not run yet is left out.
+    fn keep_what_cannot_move(&self, layout: &mut Layout) {
+        for id in self.unbound.keys() {
+            let Some(content) = layout.sockets.remove(id) else { continue };
+            for key in content.services() {
+                layout.services.remove(key);
+                let old =
+                    self.running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
+                let (Some((old_id, old_content)), Some(config)) =
+                    (old, self.running.services.get(key))
+                else {
+                    continue;
+                };
+                if !layout.sockets.contains_key(old_id) {
+                    layout.sockets.insert(old_id.clone(), old_content.only(key));
+                    layout.services.insert(key.clone(), config.clone());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, step: &Step, layout: &Layout) {
+        match step {
+            // Bound already: an address that cannot be taken is not in the layout.
+            Step::Bind(_) => {}
+            Step::Start(key) | Step::Swap(key) => {
+                if let Some(config) = layout.services.get(key) {
+                    self.services.set(key, config);
+                }
+            }
+            Step::Route(id) => {
+                if let (Some(socket), Some(content)) =
+                    (self.sockets.get(id), layout.sockets.get(id))
+                {
+                    socket.route(content, &self.services);
+                }
+            }
+            Step::Release(id) => {
+                if let Some(socket) = self.sockets.remove(id) {
+                    tracing::info!(addr = %id.addr, local = %socket.local(), "no longer listening");
+                }
+            }
+            Step::Stop(key) => {
+                let drain = self.drains_of.remove(key).unwrap_or_default();
+                self.services.stop(key, drain);
+            }
+        }
+    }
+
+    /// A target on loopback is allowed where a tcp listener of the same object has its port.
+    fn tell_guard(&self) {
+        let mut ports = HashSet::new();
+        for (id, content) in &self.running.sockets {
+            if let (Content::Tcp(key, _), Some(socket)) = (content, self.sockets.get(id)) {
+                if key.origin != Origin::Files {
+                    ports.insert((key.origin.clone(), socket.local().port()));
+                }
+            }
+        }
+        self.guard.local_ports().replace(ports);
+    }
+
+    fn picture(&self, desired: &DesiredSet, plan: &Plan) -> Snapshot {
+        let socket_of: BTreeMap<&ServiceKey, &SocketId> = self
+            .running
+            .sockets
+            .iter()
+            .flat_map(|(id, content)| content.services().map(move |key| (key, id)))
+            .collect();
+        let unbound_of = |key| {
+            let wanted = &desired.services.get(key)?.config.listen;
+            self.unbound
+                .iter()
+                .find(|(id, _)| id.addr == *wanted)
+                .map(|(_, failure)| failure.clone())
+        };
+        let mut services = BTreeMap::new();
+        for (key, wanted) in &desired.services {
+            let running = self.running.services.get(key).unwrap_or(&wanted.config);
+            let local = socket_of.get(key).and_then(|id| self.sockets.get(*id)).map(Socket::local);
+            let state = if let Some((reason, message)) = plan.refused.get(key).cloned() {
+                ServiceState::Refused { reason, message }
+            } else if let Some((reason, message)) = unbound_of(key) {
+                ServiceState::Failed { reason, message }
+            } else if let Some(local) = local {
+                ServiceState::Serving { local }
+            } else {
+                let message = "not placed on any socket".into();
+                ServiceState::Failed { reason: Reason::Pending, message }
+            };
+            services.insert(key.clone(), ServiceStatus { config: running.clone(), state });
+        }
+        let front = |addr| SocketId { addr, owner: None };
+        Snapshot {
+            revision: desired.revision,
+            services,
+            fronts_bound: self
+                .ports
+                .fronts
+                .iter()
+                .all(|a| self.sockets.contains_key(&front(a.clone()))),
+            draining: false,
+        }
+    }
+
+    /// Says that it drains, accepts for the delay, gives every address back, waits for the
+    /// tunnels, and cuts what is left at the timeout.
+    async fn drain(mut self, drain: Drain) {
+        self.metrics.draining.set(1);
+        self.snapshot.send_modify(|old| Arc::make_mut(old).draining = true);
+        tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
+        tokio::time::sleep(drain.delay).await;
+        self.sockets.clear();
+        for key in std::mem::take(&mut self.running.services).into_keys() {
+            let own = self.drains_of.remove(&key).unwrap_or(drain.timeout);
+            self.services.stop(&key, own.min(drain.timeout));
+        }
+        self.tracker.close();
+        if tokio::time::timeout(drain.timeout, self.tracker.wait()).await.is_err() {
+            // Services that were stopped before may have had longer.
+            self.services.cut();
+            self.tracker.wait().await;
+        }
+    }
+}
