@@ -55,8 +55,10 @@ trap 'rm -rf "$work"' EXIT
 
 # Fixed order, owner, mode and time: nothing of this machine gets into the archive.
 pack() { # FOLDER ENTRY..
+  local folder=$1
+  shift
   tar --create --format=ustar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner \
-    --mode=u=rwX,go=rX --directory="$@"
+    --mode=u=rwX,go=rX --directory="$folder" "$@"
 }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 size() { stat -c %s "$1"; }
