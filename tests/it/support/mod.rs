@@ -1,4 +1,8 @@
 //! What the tests share.
 
+#![allow(dead_code, clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod ports;
+pub mod process;
 pub mod tools;
 pub mod wait;
