@@ -34,7 +34,9 @@ pub fn helm(args: &[&str]) -> Output {
 
 /// Renders a chart as release `edge` in namespace `tunnels`; `Err` is what Helm complained about.
 pub fn try_render(chart: &str, values: &[&str]) -> Result<Vec<Value>, String> {
+    // Some builds of Helm take a cluster that they cannot ask for a very old one.
     let mut args = vec!["template", "edge", chart, "--namespace", "tunnels"];
+    args.extend(["--kube-version", "1.36.3"]);
     args.extend(values);
     let output = helm(&args);
     if !output.status.success() {
