@@ -3,7 +3,21 @@
 //! Floor 1. [`raw`] is what a user writes, [`model`] is what may run, [`lower`](lower::lower) is the
 //! only way from one to the other: files, the command line and the API server all take it.
 //! Pure: no files, no clocks, no sockets.
+//!
+//! ```text
+//! text    -> read::read    \
+//! -L, -F  -> cmdline::parse -> raw::Config -> lower::lower -> model::ServiceConfig
+//! WsTunnel (serde)         /
+//! ```
 
+//pub mod cmdline;
+pub mod defaults;
 pub mod error;
+pub mod lower;
+mod metadata;
 pub mod model;
+mod names;
 pub mod raw;
+pub mod read;
+pub mod secrets;
+mod types;

@@ -20,6 +20,14 @@ impl Diagnostic {
     pub fn new(path: impl Into<String>, reason: Reason, message: impl Into<String>) -> Self {
         Self { path: path.into(), reason, message: message.into() }
     }
+
+    /// The same finding inside something larger: `WsTunnel team-a/edge: services[0].addr`.
+    #[must_use]
+    pub fn within(mut self, whole: &str) -> Self {
+        self.path =
+            if self.path.is_empty() { whole.into() } else { format!("{whole}: {}", self.path) };
+        self
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -48,7 +56,48 @@ impl ConfigErrors {
         self.0.first().map_or(Reason::Invalid, |d| d.reason)
     }
 
+    /// The same errors inside something larger, as [`Diagnostic::within`].
+    #[must_use]
+    pub fn within(self, whole: &str) -> Self {
+        Self(self.0.into_iter().map(|d| d.within(whole)).collect())
+    }
+
     fn lines(&self) -> String {
         self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Errors and warnings on their way out of a pass: it goes on after an error, to find the others.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+impl Findings {
+    pub(crate) fn error(&mut self, path: &str, reason: Reason, message: impl Into<String>) {
+        self.errors.push(Diagnostic::new(path, reason, message));
+    }
+
+    /// An error of the most common reason.
+    pub(crate) fn invalid(&mut self, path: &str, message: impl Into<String>) {
+        self.error(path, Reason::Invalid, message);
+    }
+
+    pub(crate) fn unsupported(&mut self, path: &str, message: impl Into<String>) {
+        self.error(path, Reason::Unsupported, message);
+    }
+
+    pub(crate) fn warn(&mut self, path: &str, reason: Reason, message: impl Into<String>) {
+        self.warnings.push(Diagnostic::new(path, reason, message));
+    }
+
+    /// Both lists if nothing is wrong.
+    pub(crate) fn into_result<T>(self, value: T) -> Result<(T, Vec<Diagnostic>), ConfigErrors> {
+        if self.errors.is_empty() {
+            Ok((value, self.warnings))
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
     }
 }

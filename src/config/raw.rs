@@ -5,11 +5,43 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A free-form `metadata` map. Which keys count depends on the type beside it.
 pub type Metadata = BTreeMap<String, serde_json::Value>;
+
+/// Any map: the API server would otherwise prune what the schema does not name.
+fn open_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// The spec of a `WsTunnel`: GOST's lists, and what only a cluster needs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TunnelSpec {
+    /// The class that serves the tunnel. Set once, then immutable; unset is the default class.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub class_name: String,
+    /// Stop listening, keep the object.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+    /// What happens to open tunnels when a service goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+    /// The services and what they refer to.
+    #[serde(flatten)]
+    pub config: Config,
+}
+
+/// What happens to open tunnels when a service is deleted, suspended or removed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Drain {
+    /// How long they may go on, for example 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+}
 
 /// The root of a GOST file, and the tunnel part of `WsTunnel.spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -53,6 +85,7 @@ pub struct Service {
     pub forwarder: Option<Forwarder>,
     /// Options of the service.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -80,6 +113,7 @@ pub struct Handler {
     pub retries: Option<i32>,
     /// Options of the handler's type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -92,6 +126,7 @@ pub struct Listener {
     pub kind: String,
     /// Options of the listener's type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -138,6 +173,10 @@ pub struct Hop {
     /// The node: exactly one in this version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<Vec<Node>>,
+    /// Options of the hop.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
+    pub metadata: Metadata,
 }
 
 /// A proxy to go through.
@@ -158,6 +197,7 @@ pub struct Node {
     pub dialer: Option<Dialer>,
     /// Options of the node.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -173,6 +213,7 @@ pub struct Connector {
     pub auth: Option<Auth>,
     /// Options of the connector's type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -185,6 +226,7 @@ pub struct Dialer {
     pub kind: String,
     /// Options of the dialer's type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
@@ -198,6 +240,18 @@ pub struct Auther {
     /// The users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub auths: Vec<Auth>,
+    /// A Secret of the same namespace with more users: its keys are the names, its values the passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+}
+
+/// A Secret of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// A user name and password.
@@ -210,10 +264,26 @@ pub struct Auth {
     /// The password; an empty one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// A Secret of type kubernetes.io/basic-auth instead of username and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
 }
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Auth")
+            .field("username", &self.username)
+            .field("secret_ref", &self.secret_ref)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Adds another configuration's lists behind these, as GOST does with several sources.
+    pub fn extend(&mut self, other: Self) {
+        self.services.extend(other.services);
+        self.chains.extend(other.chains);
+        self.hops.extend(other.hops);
+        self.authers.extend(other.authers);
     }
 }

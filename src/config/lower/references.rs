@@ -1,0 +1,53 @@
+//! Named things: unique names, and references that have to find one.
+
+use std::collections::BTreeMap;
+
+use crate::base::Reason;
+use crate::config::error::Findings;
+use crate::config::names;
+
+/// Entries of a list by name. One with errors is there without a value: it exists, and its errors
+/// are reported already.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    noun: &'static str,
+    entries: BTreeMap<String, Option<T>>,
+}
+
+impl<T: Clone> Named<T> {
+    pub(super) fn new(noun: &'static str) -> Self {
+        Self { noun, entries: BTreeMap::new() }
+    }
+
+    /// Adds an entry of a list whose members exist to be referred to.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        value: Option<T>,
+        path: &str,
+        findings: &mut Findings,
+    ) {
+        let at = format!("{path}.name");
+        if name.is_empty() {
+            findings.invalid(
+                &at,
+                format!("the name is missing; nothing can refer to this {}", self.noun),
+            );
+        } else if self.entries.insert(name.into(), value).is_some() {
+            findings
+                .invalid(&at, format!("there are two of {} {name:?}; names are unique", self.noun));
+        }
+    }
+
+    /// The entry of a name; an error if there is none. `None` if it has errors of its own.
+    pub(super) fn find(&self, name: &str, path: &str, findings: &mut Findings) -> Option<T> {
+        if let Some(entry) = self.entries.get(name) {
+            return entry.clone();
+        }
+        let noun = self.noun;
+        let known = names::list(self.entries.keys().map(String::as_str));
+        let message = format!("{noun} {name:?} does not exist; {noun}s here: {known}");
+        findings.error(path, Reason::Invalid, message);
+        None
+    }
+}

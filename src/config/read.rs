@@ -1,0 +1,10 @@
+//! Text to documents: GOST files, `WsTunnel`s and `Secret`s, in YAML or JSON.
+
+mod documents;
+mod known;
+mod shape;
+mod walk;
+mod yaml;
+
+pub use documents::{Documents, TunnelDoc, read};
+pub(crate) use walk::go_bool;

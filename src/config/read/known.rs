@@ -1,0 +1,169 @@
+//! Keys that GOST has and this version does not, and keys whose misspelling would open a door.
+
+/// Keys of GOST's structs (gost-config 1) that are refused by name. The structs are those of
+/// [`raw`](crate::config::raw).
+const LACKING: &[(&str, &[&str])] = &[
+    (
+        "Config",
+        &[
+            "admissions",
+            "bypasses",
+            "resolvers",
+            "hosts",
+            "limiters",
+            "climiters",
+            "rlimiters",
+            "quotas",
+            "observers",
+            "recorders",
+            "loggers",
+            "ingresses",
+            "routers",
+            "sds",
+            "rewriters",
+            "caches",
+            "tls",
+        ],
+    ),
+    (
+        "Service",
+        &[
+            "admission",
+            "admissions",
+            "bypass",
+            "bypasses",
+            "resolver",
+            "hosts",
+            "limiter",
+            "climiter",
+            "rlimiter",
+            "quotas",
+            "logger",
+            "loggers",
+            "observer",
+            "recorders",
+            "rewriter",
+            "cache",
+            "interface",
+            "sockopts",
+        ],
+    ),
+    ("Handler", &["chainGroup", "tls", "limiter", "observer"]),
+    ("Listener", &["chain", "chainGroup", "auther", "authers", "auth", "tls"]),
+    ("Forwarder", &["selector", "hop", "name", "hopGroup"]),
+    (
+        "ForwardNode",
+        &[
+            "network", "bypass", "bypasses", "matcher", "filter", "protocol", "host", "path",
+            "http", "tls", "auth", "probe", "metadata",
+        ],
+    ),
+    ("Chain", &["metadata", "selector"]),
+    (
+        "Hop",
+        &[
+            "selector",
+            "bypass",
+            "bypasses",
+            "resolver",
+            "hosts",
+            "reload",
+            "file",
+            "redis",
+            "http",
+            "plugin",
+            "interface",
+            "sockopts",
+        ],
+    ),
+    (
+        "Node",
+        &[
+            "bypass",
+            "bypasses",
+            "resolver",
+            "hosts",
+            "network",
+            "matcher",
+            "filter",
+            "http",
+            "tls",
+            "probe",
+            "interface",
+            "netns",
+            "sockopts",
+        ],
+    ),
+    ("Connector", &["tls"]),
+    ("Dialer", &["auth", "tls"]),
+    ("Auther", &["reload", "file", "redis", "http", "plugin"]),
+    ("Auth", &["file"]),
+];
+
+/// Keys of GOST that say nothing about what is served: a warning is enough.
+const HARMLESS: &[(&str, &[&str])] =
+    &[("Config", &["log", "api", "metrics", "profiling"]), ("Service", &["status"])];
+
+/// A key near one of these, or with one of [`TELLTALES`] in it, was meant to protect something.
+const PROTECTING: &[&str] = &[
+    "auth",
+    "auther",
+    "authers",
+    "auths",
+    "username",
+    "password",
+    "secretRef",
+    "admission",
+    "admissions",
+    "bypass",
+    "bypasses",
+    "limiter",
+    "limiters",
+    "climiter",
+    "climiters",
+    "rlimiter",
+    "rlimiters",
+    "tls",
+    "certFile",
+    "keyFile",
+    "caFile",
+    "secure",
+    "serverName",
+    "clientCARef",
+    "minVersion",
+    "rejectUnknownSNI",
+    "serverNames",
+];
+
+const TELLTALES: &[&str] = &["auth", "passw", "secret", "tls", "whitelist"];
+
+/// What GOST does with a key that [`raw`](crate::config::raw) does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InGost {
+    /// It means something: to leave it out would change what is served.
+    Lacking,
+    /// It means something that cannot be missed.
+    Harmless,
+}
+
+/// What GOST knows at a struct, and what that is to us.
+pub(super) fn in_gost(of: &str) -> impl Iterator<Item = (&'static str, InGost)> + use<> {
+    let keys = |table: &'static [(&str, &[&'static str])], of: &str| {
+        // The tunnel part of a WsTunnel's spec has the keys of a file's root.
+        let of = if of == "TunnelSpec" { "Config" } else { of };
+        table.iter().find(|(name, _)| *name == of).map_or(&[][..], |(_, keys)| *keys).iter()
+    };
+    let lacking = keys(LACKING, of).map(|key| (*key, InGost::Lacking));
+    lacking.chain(keys(HARMLESS, of).map(|key| (*key, InGost::Harmless)))
+}
+
+/// Whether a key protects something.
+pub(super) fn is_protecting(key: &str) -> bool {
+    PROTECTING.contains(&key)
+}
+
+/// Whether an unknown key, however far from any other, says that it was meant to protect something.
+pub(super) fn is_telling(key: &str) -> bool {
+    let lower = key.to_lowercase();
+    TELLTALES.iter().any(|t| lower.contains(t))
+}

@@ -1,0 +1,222 @@
+//! From a parsed document to one that the raw types accept, with a word on everything that is odd.
+
+use serde_json::{Map, Value};
+
+use super::known::{self, InGost};
+use super::shape::{Shape, Struct};
+use crate::base::Reason;
+use crate::config::error::Findings;
+use crate::config::names;
+
+/// How close a document has to be to the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As viper reads a GOST file (gost-config 0.2): keys in any case, a single value where a list is
+    /// expected, numbers and booleans as text and the other way round.
+    Lenient,
+    /// As the API server reads an object.
+    Strict,
+}
+
+/// Brings a value into shape. Absent (`None`) is what is empty or wrong; the findings say which.
+pub(super) fn walk(
+    value: Value,
+    shape: &Shape,
+    path: &str,
+    reading: Reading,
+    findings: &mut Findings,
+) -> Option<Value> {
+    let lenient = reading == Reading::Lenient;
+    match (shape, value) {
+        (_, Value::Null) => None,
+        (Shape::Struct(shape), Value::Object(map)) => {
+            Some(walk_struct(map, shape, path, reading, findings))
+        }
+        (Shape::Open, map @ Value::Object(_)) => Some(map),
+        (Shape::List(items), Value::Array(values)) => {
+            let walked = values.into_iter().enumerate().filter_map(|(i, value)| {
+                let path = format!("{path}[{i}]");
+                if value.is_null() {
+                    findings.warn(&path, Reason::Invalid, "this entry is empty and ignored");
+                }
+                walk(value, items, &path, reading, findings)
+            });
+            Some(walked.collect())
+        }
+        (Shape::List(items), value) if lenient => {
+            walk(value, items, path, reading, findings).map(|value| Value::Array(vec![value]))
+        }
+        (Shape::Text, text @ Value::String(_)) => Some(text),
+        (Shape::Int, Value::Number(n)) if n.is_i64() => Some(n.into()),
+        (Shape::Bool, bool @ Value::Bool(_)) => Some(bool),
+        (shape, value) => {
+            let scalar = if lenient { coerce(shape, &value) } else { None };
+            if scalar.is_none() {
+                findings.invalid(path, format!("expected {}, got {}", wanted(shape), got(&value)));
+            }
+            scalar
+        }
+    }
+}
+
+/// mapstructure's weak typing: how a scalar of another type is read.
+fn coerce(shape: &Shape, value: &Value) -> Option<Value> {
+    match (shape, value) {
+        (Shape::Text, Value::Bool(b)) => Some(if *b { "1" } else { "0" }.into()),
+        (Shape::Text, Value::Number(n)) => Some(n.to_string().into()),
+        (Shape::Int, Value::Bool(b)) => Some(i64::from(*b).into()),
+        (Shape::Int, Value::Number(n)) => n.as_f64().map(|f| (f as i64).into()),
+        (Shape::Int, Value::String(s)) => go_integer(s).map(Value::from),
+        (Shape::Bool, Value::Number(n)) => n.as_f64().map(|f| (f != 0.0).into()),
+        (Shape::Bool, Value::String(s)) if s.is_empty() => Some(false.into()),
+        (Shape::Bool, Value::String(s)) => go_bool(s).map(Value::from),
+        _ => None,
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+pub(crate) fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Go's `strconv.ParseInt(s, 0, 64)`, where "" is 0.
+fn go_integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, radix) = match lower.as_bytes() {
+        [] if text.is_empty() => return Some(0),
+        [b'0', b'x', ..] => (lower.trim_start_matches("0x"), 16),
+        [b'0', b'o', ..] => (lower.trim_start_matches("0o"), 8),
+        [b'0', b'b', ..] => (lower.trim_start_matches("0b"), 2),
+        [b'0', _, ..] => (lower.trim_start_matches('0'), 8),
+        _ => (lower.as_str(), 10),
+    };
+    if !digits.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let value = i64::from_str_radix(digits, radix).ok()?;
+    Some(if negative { -value } else { value })
+}
+
+fn wanted(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Struct(_) | Shape::Open => "a map",
+        Shape::List(_) => "a list",
+        Shape::Text => "text",
+        Shape::Int => "a whole number",
+        Shape::Bool => "true or false",
+    }
+}
+
+/// The kind of a value, never the value: it may be a password.
+fn got(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+fn walk_struct(
+    map: Map<String, Value>,
+    shape: &Struct,
+    path: &str,
+    reading: Reading,
+    findings: &mut Findings,
+) -> Value {
+    let mut walked = Map::new();
+    for (key, value) in map {
+        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let field = shape.fields.iter().find(|(name, _)| match reading {
+            Reading::Lenient => name.eq_ignore_ascii_case(&key),
+            Reading::Strict => *name == key,
+        });
+        match field {
+            Some((name, _)) if walked.contains_key(name) => {
+                findings.invalid(&at, format!("{name} is given twice; keep one"));
+            }
+            Some((name, shape)) => {
+                if let Some(value) = walk(value, shape, &at, reading, findings) {
+                    walked.insert(name.clone(), value);
+                }
+            }
+            None => unknown(&key, &value, shape, &at, findings),
+        }
+    }
+    Value::Object(walked)
+}
+
+fn unknown(key: &str, value: &Value, shape: &Struct, at: &str, findings: &mut Findings) {
+    let in_gost = known::in_gost(&shape.name).find(|(name, _)| name.eq_ignore_ascii_case(key));
+    match in_gost {
+        Some(_) if is_empty(value) => {}
+        Some((name, InGost::Lacking)) => findings.unsupported(
+            at,
+            format!("GOST's `{name}` is not supported in this version; remove it"),
+        ),
+        Some((name, InGost::Harmless)) => findings.warn(
+            at,
+            Reason::Unsupported,
+            format!("GOST's `{name}` is not supported in this version and ignored"),
+        ),
+        None => {
+            let ours = shape.fields.iter().map(|(name, _)| name.as_str());
+            let theirs = known::in_gost(&shape.name).map(|(name, _)| name);
+            let all: Vec<&str> = ours.chain(theirs).collect();
+            // A key that may have been meant to protect is taken for one sooner than for another.
+            let nearest = names::nearest_within(key, all.iter().copied(), 2)
+                .filter(|n| known::is_protecting(n))
+                .or_else(|| names::nearest(key, all.iter().copied()));
+            let offer = nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            let message = format!("unknown key `{key}`{offer}");
+            if known::is_telling(key) || nearest.is_some_and(known::is_protecting) {
+                findings.error(at, Reason::UnknownKey, message);
+            } else {
+                findings.warn(at, Reason::UnknownKey, format!("{message} (ignored)"));
+            }
+        }
+    }
+}
+
+/// Whether GOST treats the value as if its key were absent.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_as_go_reads_them() {
+        for (text, value) in [
+            ("", Some(0)),
+            ("12", Some(12)),
+            ("-3", Some(-3)),
+            ("0x10", Some(16)),
+            ("010", Some(8)),
+            ("0", Some(0)),
+            ("1e3", None),
+            ("+", None),
+            ("--1", None),
+        ] {
+            assert_eq!(go_integer(text), value, "{text}");
+        }
+    }
+}
