@@ -1,1 +1,160 @@
-//! The controller: from WsTunnel objects to the engine, and back to their status.
+//! The controller: `WsTunnel` objects in, a desired set to the engine, statuses and Events out.
+//!
+//! Floor 9. `watch -> store -> translate -> engine` and back `snapshot -> status -> writer`. Nothing
+//! here serves traffic: when the API server is gone, or all of this is stuck, tunnels go on.
+//!
+//! Everything runs as one task, so nothing is shared and a part that ends ends the whole
+//! ([`run`] returns, and the process with it): a controller that stopped following its objects
+//! without a word is worse than one that restarts.
+
+mod claim;
+mod client;
+mod events;
+mod object;
+mod reconcile;
+mod status;
+mod store;
+mod translate;
+mod watch;
+mod writer;
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch as channel};
+
+pub use client::Connection;
+pub use translate::BUILT_IN_CLASS;
+
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use reconcile::{Parts, Reconciler};
+
+/// Changes on their way from the watches to the loop.
+const CHANGES: usize = 1024;
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct ControlOptions {
+    /// `--instance`: the field manager is `adit-<instance>`.
+    pub instance: String,
+    /// `--namespace`: what to watch; empty is all namespaces.
+    pub namespaces: Vec<String>,
+    /// `--pod-name`: who Events are from.
+    pub pod_name: Option<String>,
+    /// The ports of the front sockets: the only ones that a Service of the chart leads to.
+    pub fronts: Vec<u16>,
+}
+
+/// Why there is no controller (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no usable kubeconfig.
+    #[error("cannot find out how to reach the API server")]
+    Config {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A part that must run as long as the process has ended.
+    #[error("the controller's {task} ended, which is a bug; the process ends with it")]
+    Ended {
+        /// Which part.
+        task: &'static str,
+    },
+}
+
+/// Runs the controller until the process is asked to end.
+///
+/// `listed` becomes true when all that is watched was listed once and given to the engine. Without
+/// an API server that does not happen, and is no error.
+///
+/// # Errors
+/// [`ControlError::Ended`] if a part ends by itself: the process must not go on without it.
+pub async fn run(
+    connection: Connection,
+    options: ControlOptions,
+    engine: Engine,
+    listed: channel::Sender<bool>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> Result<(), ControlError> {
+    let ControlOptions { instance, namespaces, pod_name, fronts } = options;
+    let client = connection.client;
+    let scopes: Vec<Option<String>> =
+        if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+    let freshness = watch::Freshness::new(scopes.len());
+    let (changes, mut incoming) = mpsc::channel(CHANGES);
+    let (notes, mut noted) = mpsc::channel(events::WAITING);
+
+    let mut watches = FuturesUnordered::new();
+    for (scope, namespace) in scopes.iter().enumerate() {
+        let watch = watch::Watch::new(
+            client.clone(),
+            namespace.as_deref(),
+            scope,
+            changes.clone(),
+            freshness.clone(),
+            metrics.clone(),
+        );
+        watches.push(watch.run());
+    }
+    let reconciler = Reconciler::new(Parts {
+        store: store::Store::new(scopes),
+        translator: translate::Translator::new(fronts.clone()),
+        writer: writer::Writer::new(client.clone(), &instance, metrics.clone()),
+        engine,
+        fronts,
+        listed,
+        events: notes,
+        metrics: metrics.clone(),
+    });
+    let events = events::run(client, &instance, pod_name, metrics.clone(), &mut noted);
+
+    let _up = ["watch", "reconcile", "events"].map(|task| Up::new(&metrics, task));
+    let task = tokio::select! {
+        () = shutdown.begin().cancelled() => return Ok(()),
+        _ = watches.next() => "watch",
+        () = reconciler.run(&mut incoming) => "reconcile",
+        _ = events => "events",
+        () = show_age(&freshness, &metrics) => "watch",
+    };
+    Err(ControlError::Ended { task })
+}
+
+/// Keeps `adit_kube_watch_stale_seconds` current. On a quiet cluster it is a saw-tooth of up to a
+/// minute: that is how often the API server says that nothing happened.
+async fn show_age(freshness: &watch::Freshness, metrics: &Metrics) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let age = freshness.age().as_secs();
+        metrics.kube_watch_stale.set(i64::try_from(age).unwrap_or(i64::MAX));
+    }
+}
+
+/// `adit_task_up{task}`, 1 as long as this lives.
+struct Up<'a>(&'a Metrics, &'static str);
+
+impl<'a> Up<'a> {
+    fn new(metrics: &'a Metrics, task: &'static str) -> Self {
+        metrics.task_up.with_label_values(&[task]).set(1);
+        Self(metrics, task)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.task_up.with_label_values(&[self.1]).set(0);
+    }
+}
+
+/// An error and its cause. One level: kube's errors have the rest in their text.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

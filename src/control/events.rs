@@ -1,0 +1,96 @@
+//! Events on objects: what a status says, at the moment that it begins to say it.
+
+use std::convert::Infallible;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use super::object::Key;
+use super::status::{ACCEPTED, Condition, READY, Status};
+use super::watch::kind;
+use super::writer::Written;
+use crate::metrics::Metrics;
+
+/// Events that wait for the API server. They tell people what conditions keep: more are dropped.
+pub(super) const WAITING: usize = 2048;
+
+/// An Event to publish.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    key: Key,
+    uid: String,
+    good: bool,
+    reason: String,
+    text: String,
+}
+
+/// What is worth an Event in a status that was just written: Ready came or went, or the spec was
+/// refused for a new reason. A new object that waits is not.
+pub(super) fn notes(written: &Written) -> Option<Note> {
+    let Written { before, status, .. } = written;
+    let ready = changed(before, status, READY).filter(|c| c.status != "Unknown");
+    let refused = status.condition(ACCEPTED).filter(|now| {
+        now.status == "False"
+            && before.condition(ACCEPTED).is_none_or(|c| {
+                c.status != now.status || c.reason != now.reason || c.message != now.message
+            })
+    });
+    let condition = refused.or(ready)?;
+    let good = condition.status == "True";
+    let text = match (good, condition.message.as_str()) {
+        (true, "") => "Every service serves".to_string(),
+        (_, message) => message.to_string(),
+    };
+    Some(Note {
+        key: written.key.clone(),
+        uid: written.uid.to_string(),
+        good,
+        reason: condition.reason.clone(),
+        text,
+    })
+}
+
+/// The condition, if its status is not what it was.
+fn changed<'a>(before: &Status, now: &'a Status, kind: &str) -> Option<&'a Condition> {
+    let condition = now.condition(kind)?;
+    let same = before.condition(kind).is_some_and(|c| c.status == condition.status);
+    (!same).then_some(condition)
+}
+
+/// Publishes what it gets, as long as somebody may send. A failure is logged: conditions have it all.
+pub(super) async fn run(
+    client: kube::Client,
+    instance: &str,
+    pod: Option<String>,
+    metrics: Metrics,
+    notes: &mut mpsc::Receiver<Note>,
+) -> Option<Infallible> {
+    let controller = format!("adit.dev/{instance}");
+    let recorder = Recorder::new(client, Reporter { controller, instance: pod });
+    loop {
+        let note = notes.recv().await?;
+        let kind = kind();
+        let reference = ObjectReference {
+            api_version: Some(kind.api_version),
+            kind: Some(kind.kind),
+            namespace: Some(note.key.namespace.to_string()),
+            name: Some(note.key.name.to_string()),
+            uid: Some(note.uid),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: if note.good { EventType::Normal } else { EventType::Warning },
+            reason: note.reason,
+            note: Some(note.text),
+            action: "Reconcile".into(),
+            secondary: None,
+        };
+        if let Err(error) = recorder.publish(&event, &reference).await {
+            if matches!(&error, kube::Error::Api(status) if status.is_forbidden()) {
+                metrics.kube_denied.with_label_values(&["create", "events"]).inc();
+            }
+            tracing::debug!(object = %note.key, error = %super::chain(&error), "cannot publish an Event");
+        }
+    }
+}

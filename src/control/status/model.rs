@@ -1,0 +1,137 @@
+//! `WsTunnel.status` as it is read and written: the shape of API conventions, times as text.
+//!
+//! Reading is lenient, since older versions of adit and people with rights wrote what is there;
+//! an entry that does not fit counts as not there and is written anew.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    /// The generation of the spec that everything below is about.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub(crate) observed_generation: Option<i64>,
+    /// Accepted, ResolvedRefs, Programmed, Ready, in this order.
+    #[serde(deserialize_with = "lenient_list")]
+    pub(crate) conditions: Vec<Condition>,
+    /// One entry a service.
+    #[serde(deserialize_with = "lenient_list")]
+    pub(crate) listeners: Vec<Listener>,
+    /// What the columns of `kubectl get` show.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub(crate) summary: Option<Summary>,
+}
+
+/// A condition, as in `metav1.Condition`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition {
+    /// `Accepted`, `ResolvedRefs`, `Programmed` or `Ready`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub(crate) status: String,
+    /// A [`Reason`](crate::base::Reason).
+    pub(crate) reason: String,
+    /// For people: what to change.
+    #[serde(default)]
+    pub(crate) message: String,
+    /// The generation that the condition is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) observed_generation: Option<i64>,
+    /// When `status` last became what it is, RFC 3339 in whole seconds.
+    pub(crate) last_transition_time: String,
+}
+
+/// What is known of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listener {
+    /// `services[].name`.
+    pub(crate) name: String,
+    /// Host, port and path to reach it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    /// The port that is bound in the controller's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u16>,
+    /// Replicas that serve it, of all: `1/1`.
+    #[serde(default)]
+    pub(crate) replicas: String,
+    /// As on the object.
+    #[serde(default)]
+    pub(crate) conditions: Vec<Condition>,
+    /// Since when the service has held the address, host and path of `claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claimed_at: Option<String>,
+    /// Digest of what `claimedAt` is about: it counts only while the spec still asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<String>,
+}
+
+/// What the columns of `kubectl get` show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Summary {
+    /// Services that serve, of all: `1/2`.
+    #[serde(default)]
+    pub(crate) listeners: String,
+    /// Replicas that run this object, of all: `1/1`.
+    #[serde(default)]
+    pub(crate) replicas: String,
+}
+
+impl Status {
+    /// The status of a stored object, whatever it is.
+    pub(crate) fn read(value: &serde_json::Value) -> Self {
+        Self::deserialize(value).unwrap_or_default()
+    }
+
+    /// A condition of the object.
+    pub(crate) fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// A service's entry.
+    pub(crate) fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|l| l.name == name)
+    }
+}
+
+fn lenient<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
+    source: D,
+) -> Result<Option<T>, D::Error> {
+    let value = serde_json::Value::deserialize(source)?;
+    Ok(T::deserialize(value).ok())
+}
+
+fn lenient_list<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
+    source: D,
+) -> Result<Vec<T>, D::Error> {
+    let values = Vec::<serde_json::Value>::deserialize(source).unwrap_or_default();
+    Ok(values.into_iter().filter_map(|value| T::deserialize(value).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_others_wrote_is_read_as_far_as_it_fits() {
+        let status = Status::read(&json!({
+            "observedGeneration": "three",
+            "conditions": [{"type": "Ready"}, {"type": "Accepted", "status": "True", "reason": "Accepted",
+                "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            "listeners": [{"name": "a"}, 7],
+            "summary": [],
+        }));
+        assert_eq!(status.observed_generation, None);
+        assert_eq!(status.conditions.len(), 1);
+        assert_eq!(status.listeners.len(), 1);
+        assert_eq!(status.summary, None);
+        assert_eq!(Status::read(&json!(null)), Status::default());
+        assert_eq!(Status::read(&json!("x")), Status::default());
+    }
+}
