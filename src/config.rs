@@ -10,7 +10,7 @@
 //! WsTunnel (serde)         /
 //! ```
 
-//pub mod cmdline;
+pub mod cmdline;
 pub mod defaults;
 pub mod error;
 pub mod lower;
