@@ -125,7 +125,7 @@ mod tests {
             "conditions": [{"type": "Ready"}, {"type": "Accepted", "status": "True", "reason": "Accepted",
                 "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
             "listeners": [{"name": "a"}, 7],
-            "summary": [],
+            "summary": 7,
         }));
         assert_eq!(status.observed_generation, None);
         assert_eq!(status.conditions.len(), 1);

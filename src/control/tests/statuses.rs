@@ -1,0 +1,138 @@
+//! What objects say.
+
+use serde_json::json;
+
+use super::world::{World, service};
+
+#[test]
+fn a_good_object_becomes_ready_and_says_where_it_listens() {
+    let mut world = World::default();
+    world.create("a", "t", service(":8080", "/x", &["h.example"]));
+    world.settle();
+    for (kind, reason) in [
+        ("Accepted", "True/Accepted"),
+        ("ResolvedRefs", "True/ResolvedRefs"),
+        ("Programmed", "True/Programmed"),
+        ("Ready", "True/Ready"),
+    ] {
+        assert_eq!(world.condition("a", "t", kind), reason);
+    }
+    let status = &world.object("a", "t").status;
+    let listener = &status.listeners[0];
+    assert_eq!(listener.address.as_deref(), Some("h.example:8080/x"));
+    assert_eq!((listener.port, listener.replicas.as_str()), (Some(8080), "1/1"));
+    assert_eq!(listener.conditions.len(), 4);
+    let summary = status.summary.as_ref().unwrap();
+    assert_eq!((summary.listeners.as_str(), summary.replicas.as_str()), ("1/1", "1/1"));
+    assert_eq!(status.observed_generation, Some(1));
+}
+
+#[test]
+fn an_open_proxy_is_flagged() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"][0]["handler"] = json!({"type": "http"});
+    world.create("a", "t", spec);
+    world.settle();
+    let accepted = world.full_condition("a", "t", "Accepted");
+    assert_eq!(accepted.status, "True");
+    assert!(accepted.message.contains("open"), "{}", accepted.message);
+}
+
+#[test]
+fn an_invalid_object_says_all_that_is_wrong_with_paths() {
+    let mut world = World::default();
+    let mut spec = service("nonsense", "/x{", &[]);
+    spec["services"][0]["handler"]["chain"] = json!("missing");
+    world.create("a", "t", spec);
+    world.settle();
+    let accepted = world.full_condition("a", "t", "Accepted");
+    assert_eq!(accepted.status, "False");
+    for part in ["services[0].addr: ", "path: ", "missing", "; "] {
+        assert!(accepted.message.contains(part), "{part}: {}", accepted.message);
+    }
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
+    let status = &world.object("a", "t").status;
+    assert_eq!(status.summary.as_ref().unwrap().listeners, "0/1");
+    assert!(status.listeners.is_empty());
+}
+
+#[test]
+fn an_invalid_edit_leaves_the_version_before_it_running() {
+    let mut world = World::default();
+    world.create("a", "t", service(":8080", "/x", &[]));
+    world.settle();
+    world.edit("a", "t", service("nonsense", "/x", &[]));
+    world.settle();
+    assert_eq!(world.running(), ["a/t/s"]);
+    assert_eq!(world.condition("a", "t", "Accepted"), "False/Invalid");
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/UsingPreviousConfig");
+    assert_eq!(world.condition("a", "t", "Ready"), "False/Invalid");
+    assert_eq!(world.object("a", "t").status.observed_generation, Some(2));
+    assert_eq!(world.object("a", "t").status.summary.as_ref().unwrap().replicas, "1/1");
+    world.restart();
+    world.settle();
+    assert!(world.running().is_empty(), "a new process never had it");
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
+    world.edit("a", "t", service(":8080", "/x", &[]));
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+}
+
+#[test]
+fn an_object_that_does_not_decode_disturbs_nobody_and_keeps_what_it_ran() {
+    let mut world = World::default();
+    world.create("a", "good", service(":8080", "/x", &[]));
+    world.create("a", "broken", service(":8080", "/y", &[]));
+    world.settle();
+    world.edit("a", "broken", json!({"services": "none"}));
+    world.settle();
+    assert_eq!(world.running(), ["a/broken/s", "a/good/s"]);
+    assert_eq!(world.condition("a", "broken", "Accepted"), "False/Undecodable");
+    assert_eq!(world.condition("a", "good", "Ready"), "True/Ready");
+}
+
+#[test]
+fn a_suspended_object_stops_and_says_so() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    spec["suspend"] = json!(true);
+    world.create("a", "t", spec);
+    world.settle();
+    assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Accepted"), "True/Accepted");
+    assert_eq!(world.condition("a", "t", "Ready"), "False/Suspended");
+}
+
+#[test]
+fn a_port_of_another_process_is_told_and_recovered_from() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"].as_array_mut().unwrap().push(json!({
+        "name": "db", "addr": ":5432", "handler": {"type": "tcp"}, "listener": {"type": "tcp"},
+        "forwarder": {"nodes": [{"name": "n", "addr": "db.example:5432"}]},
+    }));
+    world.create("a", "t", spec);
+    world.taken.insert(5432);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/Partial");
+    assert_eq!(world.object("a", "t").status.summary.as_ref().unwrap().listeners, "1/2");
+    let listener = world.object("a", "t").status.listener("db").unwrap().clone();
+    assert_eq!(listener.conditions[3].reason, "AddressInUse");
+    assert!(listener.claimed_at.is_some(), "the plan gave it the port");
+    world.taken.clear();
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    let programmed = world.full_condition("a", "t", "Programmed").message;
+    assert!(programmed.contains("db") && programmed.contains("5432"), "{programmed}");
+}
+
+#[test]
+fn an_object_that_waits_for_a_finalizer_no_longer_runs() {
+    let mut world = World::default();
+    world.create("a", "t", service(":8080", "/x", &[]));
+    world.settle();
+    world.objects.values_mut().for_each(|object| object.deleting = true);
+    assert_eq!(world.settle(), 0);
+    assert!(world.running().is_empty());
+}

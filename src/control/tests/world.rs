@@ -1,0 +1,169 @@
+//! Objects, the translator and the real planner, with a snapshot made of its plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::base::{ListenAddr, Reason, ServiceKey};
+use crate::control::object::{Key, Object};
+use crate::control::status::{Condition, Facts, Status};
+use crate::control::translate::{Translation, Translator};
+use crate::engine::{DesiredSet, Plan, Ports, ServiceState, ServiceStatus, Snapshot};
+
+/// A cluster with one controller.
+pub(super) struct World {
+    pub(super) objects: BTreeMap<Key, Object>,
+    pub(super) translator: Translator,
+    pub(super) translation: Translation,
+    /// Ports that another process has.
+    pub(super) taken: BTreeSet<u16>,
+    /// Seconds since 1970.
+    pub(super) now: i64,
+    uids: usize,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            translator: Translator::new(vec![8080]),
+            translation: Translation::default(),
+            taken: BTreeSet::new(),
+            now: 1000,
+            uids: 0,
+        }
+    }
+}
+
+/// A spec with one ws service `s` that is an HTTP proxy with a user.
+pub(super) fn service(addr: &str, path: &str, hostnames: &[&str]) -> Value {
+    json!({"services": [{
+        "name": "s", "addr": addr, "hostnames": hostnames,
+        "handler": {"type": "http", "auth": {"username": "u", "password": "p"}},
+        "listener": {"type": "ws", "metadata": {"path": path}},
+    }]})
+}
+
+impl World {
+    /// Makes an object, a second later than the one before.
+    pub(super) fn create(&mut self, namespace: &str, name: &str, spec: Value) {
+        self.now += 1;
+        self.uids += 1;
+        let uid = format!("uid-{}", self.uids);
+        let created = Timestamp::from_second(self.now).unwrap().to_string();
+        self.store(namespace, name, &uid, 1, &created, spec, Status::default());
+    }
+
+    /// Changes an object's spec.
+    pub(super) fn edit(&mut self, namespace: &str, name: &str, spec: Value) {
+        self.now += 1;
+        let old = self.object(namespace, name).clone();
+        let created = old.created.unwrap().to_string();
+        self.store(namespace, name, &old.uid, old.generation + 1, &created, spec, old.status);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn store(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        generation: i64,
+        created: &str,
+        spec: Value,
+        status: Status,
+    ) {
+        let object = json!({
+            "apiVersion": "adit.dev/v1alpha1", "kind": "WsTunnel",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid,
+                "generation": generation, "creationTimestamp": created},
+            "spec": spec, "status": status,
+        });
+        let object = Object::read(&serde_json::from_value(object).unwrap());
+        self.objects.insert(object.key.clone(), object);
+    }
+
+    pub(super) fn delete(&mut self, namespace: &str, name: &str) {
+        self.objects.remove(&key(namespace, name));
+    }
+
+    pub(super) fn object(&self, namespace: &str, name: &str) -> &Object {
+        &self.objects[&key(namespace, name)]
+    }
+
+    /// A new process: all memory is gone, the objects are as they were.
+    pub(super) fn restart(&mut self) {
+        self.translator = Translator::new(vec![8080]);
+    }
+
+    /// Translates, plans, and writes statuses; returns how many were written.
+    pub(super) fn settle(&mut self) -> usize {
+        self.translation = self.translator.translate(self.objects.values());
+        let snapshot = self.snapshot();
+        let now = Timestamp::from_second(self.now).unwrap();
+        let mut writes = 0;
+        for (key, verdict) in &self.translation.verdicts {
+            let object = self.objects.get_mut(key).unwrap();
+            self.translator.granted(object, verdict, &snapshot, now);
+            let ledger = &self.translator.ledger;
+            let facts = Facts { object, verdict, snapshot: &snapshot, ledger, fronts: &[8080] };
+            let Some(status) = facts.status(&object.status, now) else { continue };
+            if status != object.status {
+                writes += 1;
+                // By way of JSON, as the API server keeps it.
+                object.status = Status::read(&serde_json::to_value(&status).unwrap());
+                assert_eq!(object.status, status);
+            }
+        }
+        writes
+    }
+
+    /// The names of the services that serve.
+    pub(super) fn running(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let serving = snapshot.services.iter();
+        serving
+            .filter(|(_, service)| matches!(service.state, ServiceState::Serving { .. }))
+            .map(|(key, _)| key.to_string())
+            .collect()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let services = self.translation.services.clone();
+        let desired = DesiredSet { revision: 1, services };
+        let fronts = vec![ListenAddr::port(8080)];
+        let plan = Plan::build(&desired, &Ports { fronts, reserved: vec![9180], allowed: None });
+        let state = |key: &ServiceKey| {
+            let port = desired.services[key].config.listen.port;
+            match plan.refused.get(key).cloned() {
+                Some((reason, message)) => ServiceState::Refused { reason, message },
+                None if self.taken.contains(&port) => ServiceState::Failed {
+                    reason: Reason::AddressInUse,
+                    message: format!("port {port} is in use"),
+                },
+                None => ServiceState::Serving { local: ([0, 0, 0, 0], port).into() },
+            }
+        };
+        let services = desired.services.iter().map(|(key, wanted)| {
+            let config = wanted.config.clone();
+            (key.clone(), ServiceStatus { config, state: state(key) })
+        });
+        Snapshot { revision: 1, services: services.collect(), fronts_bound: true, draining: false }
+    }
+
+    /// `status/reason` of a condition of the object.
+    pub(super) fn condition(&self, namespace: &str, name: &str, kind: &str) -> String {
+        let condition = self.full_condition(namespace, name, kind);
+        format!("{}/{}", condition.status, condition.reason)
+    }
+
+    pub(super) fn full_condition(&self, namespace: &str, name: &str, kind: &str) -> Condition {
+        self.object(namespace, name).status.condition(kind).unwrap().clone()
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Key {
+    Key { namespace: Arc::from(namespace), name: Arc::from(name) }
+}
