@@ -1,1 +1,49 @@
 //! Puts the rooms together for each way to run.
+//!
+//! Floor 10.
+
+mod banner;
+mod check;
+mod controller;
+mod files;
+mod process;
+mod run;
+mod sidecar;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::config::error::ConfigErrors;
+
+/// The exit code for a configuration that cannot run (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// Does what the command line says, to the end of the process.
+///
+/// # Errors
+/// What stopped it. A [`ConfigErrors`] among the causes means exit code [`EXIT_CONFIG`].
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(args).await,
+        Command::Controller(args) => controller::run(args).await,
+        Command::Sidecar(args) => sidecar::run(args).await,
+        Command::Check(args) => check::run(&args),
+        Command::Crd => print(""),
+        Command::Version => print(concat!("adit ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+/// The exit code of an error that ended the process.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<ConfigErrors>().is_some() {
+        ExitCode::from(EXIT_CONFIG)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

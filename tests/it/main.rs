@@ -1,5 +1,7 @@
 //! Integration tests: the real program against real peers.
 
+mod artifacts;
 mod layers;
+mod program;
 mod readme;
 mod support;

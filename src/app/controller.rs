@@ -1,0 +1,65 @@
+//! `adit controller`: services of the cluster's WsTunnel objects.
+
+use std::ops::RangeInclusive;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::process::{Process, ProcessOptions};
+use crate::cli::ControllerArgs;
+use crate::control::{self, Connection, ControlOptions};
+use crate::engine::Ports;
+use crate::net::guard::{Guard, GuardConfig};
+use crate::net::resolve::{Resolver, Search};
+
+/// Ports that a tunnel may bind besides the front port: not privileged, below the range that is
+/// kept for allocation, below the kernel's ephemeral ports.
+const PORTS: RangeInclusive<u16> = 1024..=19999;
+
+/// Runs until a signal, or until a part of the controller ended, which ends the process.
+///
+/// # Errors
+/// No way to the API server, a front or admin port that is taken.
+pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(args.kubeconfig.as_deref()).await?;
+    let api_server = connection.api_addresses().await.into_iter().map(IpNet::from);
+    let guard = GuardConfig {
+        allow: args.allow_egress,
+        deny: args.deny_egress.into_iter().chain(api_server).collect(),
+        own: args.pod_ip,
+    };
+    let front = args.front_http;
+    let options = ProcessOptions {
+        ports: Ports {
+            fronts: vec![front.clone()],
+            reserved: vec![args.admin.port],
+            allowed: Some(PORTS),
+        },
+        guard: Guard::controller(guard),
+        resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
+        admin: Some((args.admin, false)),
+        drain: (Duration::from_secs(10), Duration::from_secs(60)),
+    };
+    let process = Process::start(&args.process, "info", options)?;
+    let options = ControlOptions {
+        instance: args.instance,
+        namespaces: args.namespace,
+        pod_name: args.pod_name,
+        fronts: vec![front.port],
+    };
+    let control = control::run(
+        connection,
+        options,
+        process.engine.clone(),
+        process.started.clone(),
+        process.metrics.clone(),
+        process.shutdown.clone(),
+    );
+    tokio::select! {
+        result = process.serve() => result?,
+        // It also returns when the drain begins; that is no end of ours.
+        Err(error) = control => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

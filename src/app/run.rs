@@ -1,0 +1,61 @@
+//! `adit run`: services of files and GOST's command line.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::process::{Process, ProcessOptions};
+use super::{banner, files};
+use crate::cli::RunArgs;
+use crate::config::cmdline;
+use crate::engine::{Ports, ServiceState, Snapshot};
+use crate::net::guard::Guard;
+use crate::net::resolve::{Resolver, Search};
+
+/// Runs until a signal. As with gost, a service that cannot listen at the start ends the process.
+///
+/// # Errors
+/// A configuration that cannot run, an address that is taken.
+pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        !(args.config.is_empty() && args.listen.is_empty()),
+        "nothing to run: give a file with -C, or a service with -L; `adit --help` shows the forms"
+    );
+    let sources = files::sources(&args.config)?;
+    let (line, warnings) = cmdline::parse(&args.listen, &args.forward)?;
+    let mut loaded = files::load(&sources, line)?;
+    loaded.warnings.extend(warnings);
+    let level = match (args.trace, args.debug) {
+        (true, _) => "trace",
+        (_, true) => "debug",
+        // The banner says what a person wants to know; the access line of each tunnel follows.
+        _ => "info",
+    };
+    let options = ProcessOptions {
+        ports: Ports::default(),
+        guard: Guard::off(),
+        resolver: Resolver::new(Search::System),
+        admin: args.admin.clone().map(|addr| (addr, true)),
+        drain: (Duration::ZERO, Duration::from_secs(5)),
+    };
+    let process = Process::start(&args.process, level, options)?;
+    files::warn(&loaded);
+    process.engine.apply(loaded.desired(1));
+    let mut snapshot = process.engine.snapshot();
+    let first = snapshot.wait_for(|snapshot| snapshot.revision == 1).await?.clone();
+    if let Some(problem) = first_problem(&first) {
+        anyhow::bail!(problem);
+    }
+    process.started.send_replace(true);
+    banner::print(&first)?;
+    process.serve().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn first_problem(snapshot: &Snapshot) -> Option<String> {
+    snapshot.services.iter().find_map(|(key, service)| match &service.state {
+        ServiceState::Serving { .. } => None,
+        ServiceState::Refused { message, .. } | ServiceState::Failed { message, .. } => {
+            Some(format!("service {key}: {message}"))
+        }
+    })
+}

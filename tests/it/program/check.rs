@@ -1,0 +1,78 @@
+//! `adit check`, and a start from a file that is wrong.
+
+use std::time::Duration;
+
+use crate::support::process::Process;
+
+/// Runs adit on a file with this text; the exit code and what it printed.
+fn adit_on(command: &[&str], text: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tunnel.yaml");
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let mut adit = Process::adit(&[command, &[file.as_str()]].concat());
+    let status = adit.ends(Duration::from_secs(10));
+    (status.code(), adit.printed())
+}
+
+const TYPO: &str = "
+apiVersion: adit.dev/v1alpha1
+kind: WsTunnel
+metadata: {name: t}
+spec:
+  services:
+  - name: in
+    addr: ':8080'
+    handler: {type: http, authr: users}
+    listener: {type: ws}
+  authers:
+  - name: users
+    auths: [{username: u, password: hunter2}]
+";
+
+#[test]
+fn a_typo_that_would_open_a_door_is_refused_by_check_and_by_a_start() {
+    for command in [&["check"][..], &["-C"]] {
+        let (code, printed) = adit_on(command, TYPO);
+        assert_eq!(code, Some(64), "{command:?}: {printed}");
+        assert!(printed.contains("authr") && printed.contains("auther"), "{printed}");
+    }
+}
+
+#[test]
+fn every_error_is_reported_at_once_with_its_path() {
+    let (code, printed) = adit_on(
+        &["check"],
+        "
+services:
+- name: a
+  addr: ':99999'
+  handler: {type: http, chain: nowhere}
+  listener: {type: wsss}
+- name: a
+  addr: ':1'
+  handler: {type: tcp}
+",
+    );
+    assert_eq!(code, Some(64));
+    for part in ["services[0].addr", "nowhere", "wsss", "forwarder"] {
+        assert!(printed.contains(part), "{part}:\n{printed}");
+    }
+}
+
+#[test]
+fn a_good_file_is_ok_and_its_open_proxy_is_said() {
+    let text = "services: [{name: a, addr: ':8080', handler: {type: http}, listener: {type: ws}}]";
+    let (code, printed) = adit_on(&["check"], text);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("ok: 1 service"), "{printed}");
+    assert!(printed.contains("warning"), "{printed}");
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let (_, printed) = adit_on(&["check"], TYPO);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let (_, printed) = adit_on(&["check"], "services: [{name: a, auth: {password: hunter2}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
