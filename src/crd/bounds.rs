@@ -1,0 +1,105 @@
+//! How long lists and texts may be, by path. Everything is bounded: the API server estimates what a
+//! CEL rule may cost at worst, and refuses a definition whose rules could cost too much.
+
+use serde_json::{Map, Value, json};
+
+/// The longest name that is referred to: a DNS label.
+const NAME: u32 = 63;
+/// A DNS name, a colon and a port.
+const ADDR: u32 = 260;
+/// The name of a Secret.
+const OBJECT_NAME: u32 = 253;
+
+/// Lists by their path's end: how many entries, and the key that tells them apart (none: atomic).
+const LISTS: &[(&str, u32, Option<&str>)] = &[
+    ("services", 32, Some("name")),
+    ("services[].hostnames", 16, None),
+    ("services[].handler.authers", 8, None),
+    ("forwarder.nodes", 16, None),
+    ("chains", 16, Some("name")),
+    ("hops", 8, None),
+    ("hops[].nodes", 16, None),
+    ("authers", 16, Some("name")),
+    ("auths", 64, None),
+];
+
+/// Texts by their path's end.
+const TEXTS: &[(&str, u32)] = &[
+    ("className", NAME),
+    ("drain.timeout", 32),
+    ("hostnames[]", 253),
+    ("secretRef.name", OBJECT_NAME),
+    ("name", NAME),
+    ("addr", ADDR),
+    ("type", 32),
+    ("chain", NAME),
+    ("auther", NAME),
+    ("authers[]", NAME),
+    ("username", 255),
+    ("password", 1024),
+];
+
+/// Keys that an entry has to have.
+const REQUIRED: &[(&str, &[&str])] = &[
+    ("", &["services"]),
+    ("services[]", &["name", "addr"]),
+    ("chains[]", &["name"]),
+    ("authers[]", &["name"]),
+    ("secretRef", &["name"]),
+];
+
+/// Numbers and texts with more to say, by their whole path.
+const SPECIAL: &[(&str, &str)] = &[
+    ("services", r#"{"minItems": 1}"#),
+    ("services[].name", r#"{"minLength": 1, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}"#),
+    ("chains[].name", r#"{"minLength": 1}"#),
+    ("authers[].name", r#"{"minLength": 1}"#),
+    ("className", r#"{"minLength": 1}"#),
+    // Go's duration, as far as a regular expression has to say it.
+    (
+        "drain.timeout",
+        r#"{"pattern": "^(0|(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|ms|s|m|h))+)$"}"#,
+    ),
+    ("services[].handler.retries", r#"{"minimum": 0, "maximum": 100}"#),
+];
+
+/// What the tables say about a schema at a path of `spec`.
+pub(super) fn at(path: &str, schema: &Map<String, Value>) -> Vec<Value> {
+    let mut extras = Vec::new();
+    match schema.get("type").and_then(Value::as_str) {
+        Some("array") => {
+            if let Some((_, most, key)) = LISTS.iter().find(|(end, ..)| ends(path, end)) {
+                extras.push(json!({"maxItems": most}));
+                extras.push(match key {
+                    Some(key) => json!({
+                        "x-kubernetes-list-type": "map",
+                        "x-kubernetes-list-map-keys": [key],
+                    }),
+                    None => json!({"x-kubernetes-list-type": "atomic"}),
+                });
+            }
+        }
+        Some("string") => {
+            let found = TEXTS.iter().find(|(end, _)| ends(path, end));
+            extras.extend(found.map(|(_, most)| json!({"maxLength": most})));
+        }
+        Some("object") => {
+            let open = schema.contains_key("x-kubernetes-preserve-unknown-fields");
+            extras.extend(open.then(|| json!({"maxProperties": 64})));
+            let required = REQUIRED.iter().find(|(end, _)| match *end {
+                "" => path.is_empty(),
+                end => ends(path, end),
+            });
+            extras.extend(required.map(|(_, keys)| json!({"required": keys})));
+        }
+        _ => {}
+    }
+    let special = SPECIAL.iter().filter(|(whole, _)| *whole == path);
+    extras.extend(special.filter_map(|(_, text)| serde_json::from_str(text).ok()));
+    extras
+}
+
+/// Whether a path ends in these keys.
+fn ends(path: &str, end: &str) -> bool {
+    path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}

@@ -1,0 +1,103 @@
+use super::*;
+
+/// Every schema in the definition, with its path.
+fn walk(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, schema);
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(property, &format!("{path}.{key}"), visit);
+    }
+    if schema["items"].is_object() {
+        walk(&schema["items"], &format!("{path}[]"), visit);
+    }
+}
+
+fn schema() -> Value {
+    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+#[test]
+fn every_list_text_and_map_is_bounded() {
+    walk(&schema(), "", &mut |path, schema| {
+        let kind = schema["type"].as_str();
+        let bounded = match kind {
+            Some("array") => schema["maxItems"].is_u64() && schema["items"].is_object(),
+            Some("string") if [".apiVersion", ".kind"].contains(&path) => true,
+            Some("string") => {
+                schema["maxLength"].is_u64()
+                    || schema["enum"].is_array()
+                    || schema["format"] == "date-time"
+            }
+            Some("object") => {
+                path == ".metadata"
+                    || schema["properties"].is_object()
+                    || (schema["maxProperties"].is_u64()
+                        && schema["x-kubernetes-preserve-unknown-fields"] == true)
+            }
+            Some("integer" | "boolean") => true,
+            _ => false,
+        };
+        assert!(bounded, "{path}: {schema}");
+    });
+}
+
+#[test]
+fn the_schema_is_structural() {
+    walk(&schema(), "", &mut |path, schema| {
+        for key in ["$ref", "anyOf", "oneOf", "allOf", "additionalProperties", "nullable"] {
+            assert!(schema.get(key).is_none(), "{path} has {key}");
+        }
+        let format = schema["format"].as_str().unwrap_or_default();
+        assert!(!format.starts_with("uint"), "{path}: {format}");
+        let has_default = schema.get("default").is_some();
+        assert_eq!(has_default, path == ".status", "{path}");
+        if path.starts_with(".spec.") && !path.ends_with("[]") {
+            assert!(schema["description"].is_string(), "{path} has no description");
+        }
+    });
+}
+
+#[test]
+fn lists_say_how_they_merge() {
+    let mut kinds = Vec::new();
+    walk(&schema(), "", &mut |path, schema| {
+        if schema["type"] == "array" {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array();
+            for key in keys.into_iter().flatten() {
+                let required = schema["items"]["required"].as_array().unwrap();
+                assert!(required.contains(key), "{path}");
+            }
+            kinds.push((path.to_string(), schema["x-kubernetes-list-type"].clone()));
+        }
+    });
+    assert!(kinds.contains(&(".spec.services".into(), json!("map"))), "{kinds:?}");
+    assert!(kinds.contains(&(".spec.hops".into(), json!("atomic"))), "{kinds:?}");
+    assert!(kinds.iter().all(|(_, kind)| kind.is_string()), "{kinds:?}");
+}
+
+#[test]
+fn every_rule_is_at_a_place_that_exists() {
+    let mut rules = 0;
+    walk(&schema(), "", &mut |_, schema| {
+        rules += schema["x-kubernetes-validations"].as_array().map_or(0, Vec::len);
+    });
+    assert_eq!(rules, 8);
+}
+
+#[test]
+fn a_client_side_apply_has_room_for_it() {
+    let size = definition().to_string().len();
+    assert!(size < 200 << 10, "{size} bytes");
+}
+
+#[test]
+fn the_text_is_the_definition() {
+    let parsed: Value = serde_yaml::from_str(&yaml()).unwrap();
+    assert_eq!(parsed, definition());
+}
+
+#[test]
+fn the_file_in_crds_is_up_to_date() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/wstunnels.adit.dev.yaml");
+    let written = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(written == yaml(), "run: cargo run -- crd > crds/wstunnels.adit.dev.yaml");
+}
