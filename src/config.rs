@@ -13,6 +13,8 @@
 pub mod cmdline;
 pub mod defaults;
 pub mod error;
+#[cfg(test)]
+mod gost_page;
 pub mod lower;
 mod metadata;
 pub mod model;
