@@ -10,6 +10,7 @@ pub mod inbound;
 mod pipe;
 mod pool;
 mod prefixed;
+mod read;
 mod stream;
 
 pub use adapt::AsyncIo;
@@ -17,6 +18,7 @@ pub use chunk::{Chunk, HEADROOM};
 pub use inbound::{Accept, Inbound};
 pub use pipe::{Direction, PipeOptions, pipe};
 pub use prefixed::Prefixed;
+pub use read::{Read, ReadError, read_wire};
 pub use stream::{Ending, Io, ended};
 
 /// A stream whose layers are known only at run time.

@@ -2,4 +2,20 @@
 //!
 //! Floor 1. A decoder answers `None` while it needs more bytes, and leaves the rest to the caller.
 
+pub mod http1;
 pub mod ws;
+
+/// A value that stands at the beginning of a stream.
+pub trait Wire: Sized {
+    /// What can be wrong with it.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether it ends with a line, so that input without a new `\n` need not be looked at.
+    const LINES: bool;
+
+    /// Decodes it; `None` needs more bytes, else also how many it took.
+    ///
+    /// # Errors
+    /// No further byte can make this a value.
+    fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, Self::Error>;
+}

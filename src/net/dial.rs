@@ -9,7 +9,7 @@ use crate::config::model::TcpKeepalive;
 use crate::io::BoxIo;
 
 mod dialer;
-pub use dialer::{Dialer, set_keepalive};
+pub use dialer::{DIAL_TIMEOUT, Dialer, set_keepalive};
 
 /// A connection that could not be opened.
 #[derive(Debug, thiserror::Error)]

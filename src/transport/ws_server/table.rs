@@ -6,9 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use super::WsEndpoint;
-use crate::config::model::HostPattern;
+use crate::config::model::{HostPattern, WsListenerConfig};
+use crate::io::Accept;
 
 /// The services of one listening socket by host and path. Lookups cost a few hashes, however many
 /// services there are.
@@ -18,13 +22,21 @@ pub struct WsTable {
     wildcard: HashMap<String, Paths>,
     any: Paths,
     /// The only service, if there is just one.
-    pub(super) single: Option<Arc<WsEndpoint>>,
+    single: Option<Arc<Endpoint>>,
+}
+
+/// A service in the table.
+pub(super) struct Endpoint {
+    pub(super) config: WsListenerConfig,
+    pub(super) accept: Arc<dyn Accept>,
+    /// `backlog` places for upgrades in flight.
+    pub(super) upgrading: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct Paths {
-    exact: HashMap<String, Arc<WsEndpoint>>,
-    subtrees: HashMap<String, Arc<WsEndpoint>>,
+    exact: HashMap<String, Arc<Endpoint>>,
+    subtrees: HashMap<String, Arc<Endpoint>>,
     /// The lengths that subtrees have, longest first.
     lengths: Vec<usize>,
 }
@@ -36,7 +48,9 @@ impl WsTable {
         let mut table = Self::default();
         let only = endpoints.len() == 1;
         for endpoint in endpoints {
-            let endpoint = Arc::new(endpoint);
+            let WsEndpoint { config, accept } = endpoint;
+            let upgrading = Arc::new(Semaphore::new(config.backlog.max(1) as usize));
+            let endpoint = Arc::new(Endpoint { config, accept, upgrading });
             if only {
                 table.single = Some(endpoint.clone());
             }
@@ -54,8 +68,13 @@ impl WsTable {
         table
     }
 
+    /// `readHeaderTimeout` of a socket that is one service's alone.
+    pub(super) fn read_header_timeout(&self) -> Option<Duration> {
+        self.single.as_ref().and_then(|endpoint| endpoint.config.read_header_timeout)
+    }
+
     /// The service for a Host header (with or without port) and a decoded path.
-    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<WsEndpoint>> {
+    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Endpoint>> {
         let name = name_of(host);
         let exact = self.exact.get(&name);
         let wildcard = name.split_once('.').and_then(|(_, rest)| self.wildcard.get(rest));
@@ -64,7 +83,7 @@ impl WsTable {
 }
 
 impl Paths {
-    fn add(&mut self, endpoint: &Arc<WsEndpoint>) {
+    fn add(&mut self, endpoint: &Arc<Endpoint>) {
         let path = &endpoint.config.path;
         let map = if path.is_subtree() { &mut self.subtrees } else { &mut self.exact };
         map.entry(path.0.clone()).or_insert_with(|| endpoint.clone());
@@ -75,7 +94,7 @@ impl Paths {
         }
     }
 
-    fn find(&self, path: &str) -> Option<&Arc<WsEndpoint>> {
+    fn find(&self, path: &str) -> Option<&Arc<Endpoint>> {
         let subtree = |n: &usize| path.get(..*n).and_then(|head| self.subtrees.get(head));
         self.exact.get(path).or_else(|| self.lengths.iter().find_map(subtree))
     }
@@ -93,12 +112,10 @@ fn name_of(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
     use super::*;
     use crate::config::model::{WsListenerConfig, WsPath};
     use crate::io::{Accept, Inbound};
+    use std::collections::BTreeMap;
 
     struct Nobody;
 

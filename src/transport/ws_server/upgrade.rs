@@ -1,0 +1,177 @@
+//! The request that becomes a WebSocket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Method, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::reject::Rejection;
+use super::table::Endpoint;
+use super::{Connection, Shared};
+use crate::io::{BoxIo, Chunk, Inbound, Prefixed};
+use crate::net::dial::set_keepalive;
+use crate::transport::{Ping, WsIo};
+
+/// For the write of the 101, if the listener has no `handshakeTimeout`.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request that may be upgraded, and the service that it is for.
+pub(super) struct Upgrade {
+    endpoint: Arc<Endpoint>,
+    connection: Arc<Connection>,
+    on_upgrade: OnUpgrade,
+    accept_key: String,
+    /// A place in the service's backlog.
+    place: OwnedSemaphorePermit,
+}
+
+impl FromRequestParts<Arc<Shared>> for Upgrade {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Rejection> {
+        let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        // The target's authority wins over the header (RFC 9112 section 3.2.2).
+        let host = parts.uri.authority().map(|authority| authority.as_str()).or(header);
+        if host.is_none() && parts.version == Version::HTTP_11 {
+            return Err(Rejection::NoHost);
+        }
+        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
+        let table = shared.table.load();
+        let endpoint = table.find(host.unwrap_or_default(), &path).ok_or(Rejection::NotFound)?;
+        let connection =
+            parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?;
+        connection.permit.lock().take();
+        let accept_key = checked(&parts.method, &parts.headers)?;
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(Rejection::NotWebSocket)?;
+        let connection =
+            parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?.clone();
+        let place = endpoint.upgrading.clone().try_acquire_owned().map_err(|_| Rejection::Busy)?;
+        Ok(Self { endpoint: endpoint.clone(), connection, on_upgrade, accept_key, place })
+    }
+}
+
+/// gorilla/websocket's checks in its order; the value of Sec-WebSocket-Accept. Any Origin will do.
+fn checked(method: &Method, headers: &HeaderMap) -> Result<String, Rejection> {
+    if !has_token(headers, CONNECTION.as_str(), "upgrade")
+        || !has_token(headers, UPGRADE.as_str(), "websocket")
+    {
+        return Err(Rejection::NotWebSocket);
+    }
+    if method != Method::GET {
+        return Err(Rejection::NotGet);
+    }
+    if !has_token(headers, "sec-websocket-version", "13") {
+        return Err(Rejection::NotWebSocket);
+    }
+    let key = headers.get("sec-websocket-key").ok_or(Rejection::NotWebSocket)?;
+    match STANDARD.decode(key) {
+        Ok(nonce) if nonce.len() == 16 => Ok(derive_accept_key(key.as_bytes())),
+        _ => Err(Rejection::NotWebSocket),
+    }
+}
+
+/// Whether a header that is a list has this element, in any case.
+fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+/// The one fallback of a socket's router.
+pub(super) async fn serve(
+    State(shared): State<Arc<Shared>>,
+    upgrade: Result<Upgrade, Rejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => upgrade.start(&shared),
+        Err(rejection) => {
+            shared.count(rejection.label());
+            rejection.into_response()
+        }
+    }
+}
+
+impl Upgrade {
+    /// Answers 101, and hands the stream to the service once that is written.
+    fn start(self, shared: &Arc<Shared>) -> Response {
+        let response = self.response();
+        let Self { endpoint, connection, on_upgrade, place, .. } = self;
+        let counter = shared.clone();
+        shared.tracker.spawn(async move {
+            let within = endpoint.config.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
+            let upgraded = match tokio::time::timeout(within, on_upgrade).await {
+                Ok(Ok(upgraded)) => upgraded,
+                Ok(Err(e)) => {
+                    counter.count("failed");
+                    tracing::debug!(peer = %connection.peer, error = %e, "no upgrade");
+                    return;
+                }
+                Err(_) => {
+                    counter.count("timeout");
+                    tracing::debug!(peer = %connection.peer, "no upgrade in time");
+                    return;
+                }
+            };
+            drop(place);
+            let Some(io) = stream(upgraded, &endpoint) else { return };
+            counter.count("ok");
+            let (peer, local) = (connection.peer, connection.local);
+            endpoint.accept.accept(Inbound { io, peer, local });
+        });
+        response
+    }
+
+    fn response(&self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(key) = HeaderValue::from_str(&self.accept_key) {
+            headers.insert("sec-websocket-accept", key);
+        }
+        for (name, value) in &self.endpoint.config.header {
+            // As gorilla: control characters must not end the header.
+            let value = value.replace(|c: char| c <= '\x1f' || c == '\x7f', " ");
+            match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                (Ok(name), Ok(value)) => {
+                    headers.append(name, value);
+                }
+                _ => tracing::warn!(header = name, "not a legal header, left out of the 101"),
+            }
+        }
+        response
+    }
+}
+
+/// The raw socket with our framing on it.
+fn stream(upgraded: Upgraded, endpoint: &Endpoint) -> Option<BoxIo> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let stream = parts.io.into_inner();
+    if let Some(keepalive) = &endpoint.config.keepalive {
+        // Fails only on a socket that is already gone; its first read says so.
+        let _ = set_keepalive(&stream, keepalive);
+    }
+    // Our Pings keep proxies on the way from cutting a silent tunnel; a client need not answer.
+    let ping = endpoint.config.ping_interval.map(|interval| Ping { interval, required: false });
+    if parts.read_buf.is_empty() {
+        return Some(Box::new(WsIo::server(stream, ping)));
+    }
+    let early = Chunk::from_slice(&parts.read_buf);
+    Some(Box::new(WsIo::server(Prefixed::new(early, stream), ping)))
+}
