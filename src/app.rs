@@ -29,7 +29,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Controller(args) => controller::run(args).await,
         Command::Sidecar(args) => sidecar::run(args).await,
         Command::Check(args) => check::run(&args),
-        Command::Crd => print(""),
+        Command::Crd => print(&crate::crd::yaml()),
         Command::Version => print(concat!("adit ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
