@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::error::Findings;
 use super::raw;
+use crate::base::Reason;
 
 /// A `metadata` map that is being read.
 #[derive(Debug)]
@@ -48,9 +49,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The first of a key's names that is there, as GOST picks among aliases: its path and its value.
-    fn find(&mut self, names: &[&'static str]) -> Option<(String, &'a Value)> {
+    fn find(
+        &mut self,
+        names: &[&'static str],
+        findings: &mut Findings,
+    ) -> Option<(String, &'a Value)> {
         self.asked.extend(names);
-        let (key, value) = names.iter().find_map(|n| self.entries.get(&n.to_lowercase()))?;
+        let mut found = names.iter().filter_map(|n| self.entries.get(&n.to_lowercase()));
+        let (key, value) = found.next()?;
+        for (other, _) in found {
+            let message = format!("ignored: `{key}` means the same and comes first; keep one");
+            findings.warn(&format!("{}.{other}", self.path), Reason::Invalid, message);
+        }
         Some((format!("{}.{key}", self.path), *value))
     }
 
@@ -60,7 +70,7 @@ impl<'a> Reader<'a> {
         findings: &mut Findings,
         parse: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        let (path, value) = self.find(names)?;
+        let (path, value) = self.find(names, findings)?;
         parse(value).map_err(|message| findings.invalid(&path, message)).ok()
     }
 
@@ -119,7 +129,7 @@ impl<'a> Reader<'a> {
         reserved: &[&str],
         findings: &mut Findings,
     ) -> BTreeMap<String, String> {
-        let Some((path, value)) = self.find(names) else { return BTreeMap::new() };
+        let Some((path, value)) = self.find(names, findings) else { return BTreeMap::new() };
         match values::headers(value, reserved) {
             Ok(headers) => headers,
             Err((key, message)) => {

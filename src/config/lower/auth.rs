@@ -1,5 +1,6 @@
 //! Users that may pass, and credentials that are sent.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::references::Named;
@@ -90,10 +91,13 @@ pub(super) fn union(
 }
 
 fn add(users: &mut Users, user: Credentials, path: &str, findings: &mut Findings) {
-    if users.0.contains_key(&user.username) {
-        findings.invalid(path, format!("user {:?} is given twice", user.username));
-    } else {
-        users.0.insert(user.username, user.password);
+    match users.0.entry(user.username) {
+        Entry::Vacant(entry) => {
+            entry.insert(user.password);
+        }
+        Entry::Occupied(entry) => {
+            findings.invalid(path, format!("user {:?} is given twice", entry.key()));
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn bool(value: &Value) -> Result<bool, String> {
     match value {
         Value::Bool(b) => Some(*b),
         Value::Number(n) => n.as_f64().map(|f| f != 0.0),
-        // `?keepalive` on a command line is an empty text: GOST reads false, nobody means that.
+        // `?keepalive` on a command line is an empty text: GOST reads false, which nobody means.
         Value::String(s) => go_bool(s),
         _ => None,
     }

@@ -130,6 +130,10 @@ fn tunnel(mut map: Map<String, Value>, into: &mut Documents, findings: &mut Find
             None
         }
     };
+    let services = spec.iter().flat_map(|spec| &spec.config.services);
+    for (i, _) in services.enumerate().filter(|(_, service)| service.name.is_empty()) {
+        findings.invalid(&format!("services[{i}].name"), "the name is missing");
+    }
     for key in map.keys() {
         if !["apiVersion", "kind", "metadata", "status"].contains(&key.as_str()) {
             let message = format!("unknown key `{key}` (ignored)");

@@ -99,6 +99,7 @@ fn tunnels_are_read_as_strictly_as_the_api_server_reads_them() {
         "{services: {name: in}}",
         "{services: [{name: 7}]}",
         "{services: [{handler: {Auther: x}}]}",
+        "{services: [{addr: ':1'}]}",
     ] {
         let error = read(&text(spec)).unwrap_err();
         assert!(error.to_string().starts_with("WsTunnel team-a/edge: services"), "{error}");
