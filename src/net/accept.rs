@@ -7,10 +7,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::dial::set_keepalive;
-use crate::config::model::TcpKeepalive;
-use crate::io::Inbound;
-
 /// The pause after an error that would come again at once: no file descriptors, no memory.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -46,22 +42,6 @@ pub async fn run(
             }
         }
     }
-}
-
-/// A connection as a stream for a service, for listeners where the connection is the stream.
-///
-/// # Errors
-/// The connection is already gone.
-pub fn inbound(
-    stream: TcpStream,
-    peer: SocketAddr,
-    keepalive: Option<&TcpKeepalive>,
-) -> io::Result<Inbound> {
-    if let Some(keepalive) = keepalive {
-        set_keepalive(&stream, keepalive)?;
-    }
-    let local = canonical(stream.local_addr()?);
-    Ok(Inbound { io: Box::new(stream), peer, local })
 }
 
 /// IPv4 clients of a dual-stack socket appear as IPv4.

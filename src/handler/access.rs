@@ -1,0 +1,73 @@
+//! The access line: who, where to, how much, how long, how it ended.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use super::HandlerError;
+use crate::base::{Closed, ServiceKey, Target};
+use crate::metrics::ServiceMetrics;
+
+/// What is known of a stream so far.
+pub(super) struct Access {
+    peer: SocketAddr,
+    started: Instant,
+    /// The user that the client proved to be.
+    pub(super) user: Option<String>,
+    /// What it asked for.
+    pub(super) target: Option<Target>,
+}
+
+impl Access {
+    pub(super) fn new(peer: SocketAddr) -> Self {
+        Self { peer, started: Instant::now(), user: None, target: None }
+    }
+
+    pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {
+        let (peer, user) = (self.peer, self.user.as_deref().unwrap_or_default());
+        let target = self.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        let seconds = self.started.elapsed().as_secs_f64();
+        match result {
+            Ok(Closed { reason, up, down }) => tracing::info!(
+                %service, %peer, user, target, up, down, seconds, reason = reason.as_str(), "tunnel"
+            ),
+            // Whoever connects and says nothing is no user.
+            Err(e @ HandlerError::NoRequest) => {
+                tracing::debug!(%service, %peer, seconds, reason = e.label(), "no tunnel");
+            }
+            Err(e) => tracing::info!(
+                %service, %peer, user, target, up = 0, down = 0, seconds, reason = e.label(),
+                error = chain(e), "no tunnel"
+            ),
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &HandlerError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Counts a stream as active while it lives, whatever becomes of its task.
+pub(super) struct Active(ServiceMetrics);
+
+impl Active {
+    pub(super) fn new(metrics: &ServiceMetrics) -> Self {
+        metrics.active.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.dec();
+    }
+}
