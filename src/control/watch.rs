@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::object::{Key, Object};
+use crate::crd;
 use crate::metrics::Metrics;
 
 /// After this the server ends a watch, and it is renewed: a rotated token takes effect by then.
@@ -242,10 +243,10 @@ impl Watch {
             self.freshness.answered(self.scope);
             let (verb, change, seen) = match event {
                 WatchEvent::Added(object) => {
-                    ("added", applied(&object), object.metadata.resource_version)
+                    ("added", Some(applied(&object)), object.metadata.resource_version)
                 }
                 WatchEvent::Modified(object) => {
-                    ("modified", applied(&object), object.metadata.resource_version)
+                    ("modified", Some(applied(&object)), object.metadata.resource_version)
                 }
                 WatchEvent::Deleted(object) => {
                     let key = Object::read(&object).key;
@@ -291,14 +292,14 @@ impl Watch {
 /// The resource that is watched and patched.
 pub(super) fn kind() -> ApiResource {
     ApiResource {
-        group: "adit.dev".into(),
-        version: "v1alpha1".into(),
-        api_version: "adit.dev/v1alpha1".into(),
-        kind: "WsTunnel".into(),
-        plural: "wstunnels".into(),
+        group: crd::GROUP.into(),
+        version: crd::VERSION.into(),
+        api_version: format!("{}/{}", crd::GROUP, crd::VERSION),
+        kind: crd::KIND.into(),
+        plural: crd::PLURAL.into(),
     }
 }
 
-fn applied(object: &DynamicObject) -> Option<Change> {
-    Some(Change::Applied(Box::new(Object::read(object))))
+fn applied(object: &DynamicObject) -> Change {
+    Change::Applied(Box::new(Object::read(object)))
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod cluster;
 pub mod http;
 pub mod ports;
 pub mod process;

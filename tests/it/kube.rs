@@ -1,0 +1,13 @@
+//! The controller as a process against a real API server, under the roles of the chart.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod admission;
+mod controller;
+mod drain;
+mod duels;
+mod many;
+mod outage;
+mod serving;
+mod traffic;
+mod wrong;
