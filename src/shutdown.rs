@@ -24,6 +24,8 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let handle = shutdown.clone();
+        // It listens as long as the process lives; nothing waits for it.
+        #[allow(clippy::disallowed_methods)]
         tokio::spawn(async move {
             for _ in 0..2 {
                 tokio::select! {

@@ -170,10 +170,10 @@ impl Supervisor {
     fn tell_guard(&self) {
         let mut ports = HashSet::new();
         for (id, content) in &self.running.sockets {
-            if let (Content::Tcp(key, _), Some(socket)) = (content, self.sockets.get(id)) {
-                if key.origin != Origin::Files {
-                    ports.insert((key.origin.clone(), socket.local().port()));
-                }
+            if let (Content::Tcp(key, _), Some(socket)) = (content, self.sockets.get(id))
+                && key.origin != Origin::Files
+            {
+                ports.insert((key.origin.clone(), socket.local().port()));
             }
         }
         self.guard.local_ports().replace(ports);
