@@ -1,4 +1,4 @@
-//! `-L` and `-F` texts to a configuration, as GOST reads them (gost-config 2.2 to 2.5).
+//! `-L` and `-F` texts to a configuration, as GOST reads them.
 //!
 //! A superset where GOST is silent: an unknown scheme is an error and never `auto` over `tcp`, a port
 //! that is none is an error and never a random one, a parameter whose feature is missing is refused by

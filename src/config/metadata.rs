@@ -1,4 +1,4 @@
-//! Reading `metadata` maps: GOST's getters, as a superset (gost-config 0.4).
+//! Reading `metadata` maps: GOST's getters, as a superset.
 //!
 //! Keys count in any case. `mux: {version: 2}` is read like `mux.version: 2`; numbers from JSON count;
 //! a value that cannot be read is an error where GOST silently takes the default. What a type knows is

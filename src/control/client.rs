@@ -42,7 +42,7 @@ impl Connection {
         Ok(Self { client, host })
     }
 
-    /// The API server's addresses, which tunnels must not reach (API.md 5): those that this client
+    /// The API server's addresses, which tunnels must not reach: those that this client
     /// uses, and `KUBERNETES_SERVICE_HOST`.
     pub async fn api_addresses(&self) -> Vec<IpAddr> {
         let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();

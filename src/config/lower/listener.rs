@@ -129,7 +129,7 @@ pub(super) fn idle_option(path: &str, switch: &str, findings: &mut Findings) {
     findings.warn(path, Reason::Accepted, format!("has no effect without `{switch}: true`"));
 }
 
-/// A path that Go's ServeMux takes literally (API.md 3).
+/// A path that Go's ServeMux takes literally.
 fn ws_path(metadata: &mut Reader, path: &str, findings: &mut Findings) -> Option<WsPath> {
     let names = ["ws.path", "path"];
     let at = metadata.path_of(&names).unwrap_or_else(|| format!("{path}.listener.metadata.path"));

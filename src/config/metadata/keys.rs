@@ -1,4 +1,4 @@
-//! `metadata` keys that GOST reads and this version does not (gost-config 1.3, 1.5, 1.6, 1.8).
+//! `metadata` keys that GOST reads and this version does not.
 
 /// What it means to leave such a key out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

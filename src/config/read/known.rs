@@ -1,6 +1,6 @@
 //! Keys that GOST has and this version does not, and keys whose misspelling would open a door.
 
-/// Keys of GOST's structs (gost-config 1) that are refused by name. The structs are those of
+/// Keys of GOST's structs that are refused by name. The structs are those of
 /// [`raw`](crate::config::raw).
 const LACKING: &[(&str, &[&str])] = &[
     (

@@ -11,7 +11,7 @@ use crate::config::names;
 /// How close a document has to be to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// As viper reads a GOST file (gost-config 0.2): keys in any case, a single value where a list is
+    /// As viper reads a GOST file: keys in any case, a single value where a list is
     /// expected, numbers and booleans as text and the other way round.
     Lenient,
     /// As the API server reads an object.
