@@ -1,6 +1,6 @@
 //! The loop: changes in, desired sets to the engine, statuses out. One task owns all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::BUILT_IN_CLASS;
 use super::events::{Note, notes};
 use super::object::Key;
-use super::status::Facts;
+use super::status::{Facts, READY, Status};
 use super::store::Store;
 use super::translate::{Translation, Translator};
 use super::watch::Change;
@@ -37,6 +37,8 @@ pub(super) struct Reconciler {
     revision: u64,
     /// For each object, the revision with its newest outcome: an older picture says nothing of it.
     since: BTreeMap<Key, u64>,
+    /// Objects whose status somebody wrote: us, mostly.
+    touched: BTreeSet<Key>,
     listed: watch::Sender<bool>,
     events: mpsc::Sender<Note>,
     metrics: Metrics,
@@ -48,6 +50,8 @@ struct Agenda {
     first_change: Option<Instant>,
     last_change: Option<Instant>,
     look: Option<Instant>,
+    /// Whether the look is at all objects, or at those that were touched.
+    all: bool,
 }
 
 impl Agenda {
@@ -55,6 +59,11 @@ impl Agenda {
         let now = Instant::now();
         self.first_change.get_or_insert(now);
         self.last_change = Some(now);
+    }
+
+    fn look_soon(&mut self, all: bool) {
+        self.look.get_or_insert(Instant::now() + SETTLE);
+        self.all |= all;
     }
 
     fn translate_at(&self) -> Option<Instant> {
@@ -89,6 +98,7 @@ impl Reconciler {
             translation: Translation::default(),
             revision: 0,
             since: BTreeMap::new(),
+            touched: BTreeSet::new(),
             listed,
             events,
             metrics,
@@ -104,25 +114,32 @@ impl Reconciler {
             tokio::select! {
                 change = changes.recv() => match change {
                     Some(change) => {
-                        self.change(change);
-                        agenda.changed();
+                        if self.change(change) {
+                            agenda.changed();
+                        } else {
+                            agenda.look_soon(false);
+                        }
                     }
                     None => return,
                 },
                 () = at(agenda.translate_at()), if complete => {
                     agenda = Agenda::default();
                     self.translate();
-                    self.look();
+                    self.look_at_all();
                 }
                 changed = snapshots.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                                        agenda.look.get_or_insert(Instant::now() + SETTLE);
+                                        agenda.look_soon(true);
                 }
                 () = at(agenda.look) => {
                     agenda.look = None;
-                    self.look();
+                    if std::mem::take(&mut agenda.all) {
+                        self.look_at_all();
+                    } else {
+                        self.look_at_touched();
+                    }
                 }
                 written = self.writer.next() => self.written(written),
                 () = at(retry_at) => self.writer.retry(),
@@ -130,21 +147,21 @@ impl Reconciler {
         }
     }
 
-    fn change(&mut self, change: Change) {
-        match &change {
-            Change::Listed { objects, .. } => {
-                tracing::info!(objects = objects.len(), "WsTunnels were listed");
-                self.store.change(change);
-                let uids: std::collections::HashSet<_> =
-                    self.store.objects().map(|object| object.uid.clone()).collect();
-                self.writer.listed(|uid| uids.contains(uid));
-            }
-            Change::Applied(object) => {
-                self.writer.seen(object);
-                self.store.change(change);
-            }
-            Change::Deleted(_) => self.store.change(change),
+    /// Takes a change in; whether it may change what runs.
+    fn change(&mut self, change: Change) -> bool {
+        let matters = self.store.matters(&change);
+        if let Change::Applied(object) = &change {
+            self.writer.seen(object);
+            self.touched.insert(object.key.clone());
         }
+        let listed = matches!(change, Change::Listed { .. });
+        self.store.change(change);
+        if listed {
+            let uids: HashSet<_> = self.store.objects().map(|object| object.uid.clone()).collect();
+            tracing::info!(objects = uids.len(), "WsTunnels were listed");
+            self.writer.listed(|uid| uids.contains(uid));
+        }
+        matters
     }
 
     /// Hands the engine what shall run, if that is not what it has.
@@ -170,41 +187,52 @@ impl Reconciler {
     }
 
     /// Compares every object's status with what it should say, and writes the difference.
-    fn look(&mut self) {
-        let snapshot = self.snapshots.borrow().clone();
-        // The process on its way out says nothing: the next one knows better.
-        if snapshot.draining || self.revision == 0 {
-            return;
-        }
-        let now = Timestamp::now();
+    fn look_at_all(&mut self) {
+        let keys: Vec<_> = self.translation.verdicts.keys().cloned().collect();
+        self.touched.clear();
         let mut ready = [0i64; 3];
-        for (key, verdict) in &self.translation.verdicts {
-            let Some(object) = self.store.get(key) else { continue };
-            if self.since.get(key).is_none_or(|since| *since > snapshot.revision) {
-                continue;
-            }
-            self.translator.granted(object, verdict, &snapshot, now);
-            let facts = Facts {
-                object,
-                verdict,
-                snapshot: &snapshot,
-                ledger: &self.translator.ledger,
-                fronts: &self.fronts,
-            };
-            let before = self.writer.intended(object);
-            let Some(status) = facts.status(before, now) else { continue };
+        for status in self.look(keys) {
             count(&mut ready, &status);
-            if before.observed_generation.is_some_and(|seen| seen > object.generation) {
-                continue; // Somebody has seen a newer spec than we have.
-            }
-            if status != *before {
-                let write = Write::new(object, object.status.clone(), status);
-                self.writer.put(write);
-            }
         }
         for (state, count) in ["True", "False", "Unknown"].into_iter().zip(ready) {
             self.metrics.tunnels.with_label_values(&[BUILT_IN_CLASS, state]).set(count);
         }
+    }
+
+    /// The same for objects that only had their status written: what it should say is what it was.
+    fn look_at_touched(&mut self) {
+        let keys: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
+        self.look(keys);
+    }
+
+    fn look(&mut self, keys: Vec<Key>) -> Vec<Status> {
+        let snapshot = self.snapshots.borrow().clone();
+        // The process on its way out says nothing: the next one knows better.
+        if snapshot.draining || self.revision == 0 {
+            return Vec::new();
+        }
+        let now = Timestamp::now();
+        keys.iter().filter_map(|key| self.look_at(key, &snapshot, now)).collect()
+    }
+
+    /// What the object shall say; it is written if it does not say so yet.
+    fn look_at(&mut self, key: &Key, snapshot: &Snapshot, now: Timestamp) -> Option<Status> {
+        let verdict = self.translation.verdicts.get(key)?;
+        let object = self.store.get(key)?;
+        if self.since.get(key).is_none_or(|since| *since > snapshot.revision) {
+            return None;
+        }
+        self.translator.granted(object, verdict, snapshot, now);
+        let ledger = &self.translator.ledger;
+        let facts = Facts { object, verdict, snapshot, ledger, fronts: &self.fronts };
+        let before = self.writer.intended(object);
+        let status = facts.status(before, now)?;
+        // Somebody may have seen a newer spec than we have.
+        let newer = before.observed_generation.is_some_and(|seen| seen > object.generation);
+        if status != *before && !newer {
+            self.writer.put(Write::new(object, object.status.clone(), status.clone()));
+        }
+        Some(status)
     }
 
     fn written(&mut self, written: Option<Written>) {
@@ -221,8 +249,8 @@ impl Reconciler {
     }
 }
 
-fn count(ready: &mut [i64; 3], status: &super::status::Status) {
-    let slot = match status.condition(super::status::READY).map(|c| c.status.as_str()) {
+fn count(ready: &mut [i64; 3], status: &Status) {
+    let slot = match status.condition(READY).map(|c| c.status.as_str()) {
         Some("True") => 0,
         Some("False") => 1,
         _ => 2,

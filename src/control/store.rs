@@ -19,6 +19,14 @@ impl Store {
         Self { objects: BTreeMap::new(), listed: vec![false; scopes.len()], scopes }
     }
 
+    /// Whether a change is one to anything but statuses, ours for example.
+    pub(super) fn matters(&self, change: &Change) -> bool {
+        let Change::Applied(new) = change else { return true };
+        self.objects.get(&new.key).is_none_or(|old| {
+            (&old.uid, old.generation, old.deleting) != (&new.uid, new.generation, new.deleting)
+        })
+    }
+
     /// Takes a change in.
     pub(super) fn change(&mut self, change: Change) {
         match change {
