@@ -8,6 +8,7 @@ mod drain;
 mod duels;
 mod many;
 mod outage;
+mod rights;
 mod serving;
 mod traffic;
 mod wrong;

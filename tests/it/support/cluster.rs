@@ -24,9 +24,9 @@ while [ $# -gt 0 ]; do
     "${words[@]}" </dev/null >>"$dir/$(basename "${words[0]}").log" 2>&1 &
     pids+=($!)
 done
+exec 2>/dev/null
 echo "${pids[@]}"
 read -r _
-exec 2>/dev/null
 kill -9 "${pids[@]}"
 wait
 rm -rf "$dir"
@@ -224,23 +224,21 @@ impl Cluster {
 
     /// Waits until a condition is as it should be.
     pub fn becomes(&self, namespace: &str, name: &str, kind: &str, wanted: &str) {
-        let mut last = String::new();
         let what = format!("{namespace}/{name} has {kind}={wanted}");
         eventually(&what, Duration::from_secs(15), || {
-            let now = self.condition(namespace, name, kind);
-            if now != last && std::env::var_os("SHOW").is_some() {
-                eprintln!("{namespace}/{name}: {kind}={now}");
-            }
-            last = now;
-            last == wanted
+            self.condition(namespace, name, kind) == wanted
         });
     }
 
     /// A kubeconfig with a token of the chart's ServiceAccount, as a Pod would have it.
     pub fn controller_kubeconfig(&self) -> PathBuf {
-        let token = self
-            .kubectl(&["create", "token", "adit", "-n", "adit-system", "--duration=1h"])
-            .unwrap();
+        self.kubeconfig_of("adit-system", "adit")
+    }
+
+    /// A kubeconfig with a token of a ServiceAccount.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let args = ["create", "token", account, "-n", namespace, "--duration=1h"];
+        let token = self.kubectl(&args).unwrap();
         let path = self.folder.join(format!("controller-{}.yaml", ports::free()));
         std::fs::write(&path, kubeconfig(&self.folder, &self.url, token.trim())).unwrap();
         path

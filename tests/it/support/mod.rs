@@ -1,6 +1,6 @@
 //! What the tests share.
 
-#![allow(dead_code, clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(dead_code, clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr)]
 
 pub mod cluster;
 pub mod http;
