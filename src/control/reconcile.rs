@@ -1,6 +1,6 @@
 //! The loop: changes in, desired sets to the engine, statuses out. One task owns all of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,9 +157,8 @@ impl Reconciler {
         let listed = matches!(change, Change::Listed { .. });
         self.store.change(change);
         if listed {
-            let uids: HashSet<_> = self.store.objects().map(|object| object.uid.clone()).collect();
-            tracing::info!(objects = uids.len(), "WsTunnels were listed");
-            self.writer.listed(|uid| uids.contains(uid));
+            tracing::info!(objects = self.store.objects().count(), "WsTunnels were listed");
+            self.writer.listed();
         }
         matters
     }
@@ -178,6 +177,7 @@ impl Reconciler {
             }
         }
         self.since.retain(|key, _| new.verdicts.contains_key(key));
+        self.writer.keep_objects(&self.store.objects().map(|object| &*object.uid).collect());
         if services_changed || first {
             let services = new.services.clone();
             self.engine.apply(DesiredSet { revision: self.revision, services });

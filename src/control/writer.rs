@@ -1,6 +1,6 @@
 //! Writes statuses: a few at a time, one an object, each object with a back-off of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,11 +152,15 @@ impl Writer {
     }
 
     /// Everything was listed: what the watch shows now is newer than any write.
-    pub(super) fn listed(&mut self, mut exists: impl FnMut(&str) -> bool) {
-        self.objects.retain(|uid, _| exists(uid));
+    pub(super) fn listed(&mut self) {
         for progress in self.objects.values_mut() {
             progress.written = None;
         }
+    }
+
+    /// Forgets objects that are gone.
+    pub(super) fn keep_objects(&mut self, uids: &HashSet<&str>) {
+        self.objects.retain(|uid, _| uids.contains(&**uid));
     }
 
     /// Asks for a write; a newer one of the same object replaces one that waits.
@@ -294,3 +298,6 @@ async fn patch(
     let object = patched.map_err(|_| WriteError::Silent)?.map_err(WriteError::Refused)?;
     Ok(object.metadata.resource_version.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use serde_json::json;
+
+use super::*;
+use crate::control::status::Condition;
+
+/// A writer whose API server never answers: outcomes come from the tests.
+fn writer() -> Writer {
+    let silent = tower::service_fn(|_: http::Request<kube::client::Body>| {
+        std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
+    });
+    let client = kube::Client::new(silent, "default");
+    Writer::new(client, "test", Metrics::new().unwrap())
+}
+
+fn object(version: &str) -> Object {
+    let object = json!({
+        "apiVersion": "adit.dev/v1alpha1", "kind": "WsTunnel", "spec": {},
+        "metadata": {"name": "t", "namespace": "n", "uid": "u", "resourceVersion": version},
+    });
+    Object::read(&serde_json::from_value(object).unwrap())
+}
+
+fn status(word: &str) -> Status {
+    let condition = Condition { reason: word.into(), ..Condition::default() };
+    Status { conditions: vec![condition], ..Status::default() }
+}
+
+fn write(word: &str) -> Write {
+    let object = object("1");
+    Write::new(&object, object.status.clone(), status(word))
+}
+
+fn wait(writer: &Writer) -> Option<u64> {
+    let wait = writer.retry_at()?.saturating_duration_since(Instant::now());
+    Some(wait.as_secs_f64().round() as u64)
+}
+
+#[tokio::test]
+async fn a_failed_write_is_tried_again_after_one_second_then_two_at_most_five_minutes() {
+    let mut writer = writer();
+    writer.put(write("a"));
+    assert_eq!(wait(&writer), None, "it runs");
+    for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+        assert!(writer.ended(write("a"), Err(WriteError::Silent)).is_none());
+        assert_eq!(wait(&writer), Some(seconds));
+        writer.put(write("a"));
+        assert_eq!(wait(&writer), Some(seconds), "the same again does not jump the queue");
+        // The back-off is over.
+        let progress = writer.objects.get_mut("u").unwrap();
+        progress.failed.as_mut().unwrap().until = Instant::now();
+        writer.running.clear();
+        writer.retry();
+        assert_eq!(wait(&writer), None, "it runs");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_status_begins_anew() {
+    let mut writer = writer();
+    writer.put(write("a"));
+    for _ in 0..3 {
+        writer.ended(write("a"), Err(WriteError::Silent));
+    }
+    writer.put(write("b"));
+    assert_eq!(wait(&writer), None);
+    assert_eq!(writer.objects["u"].in_flight, Some(status("b")));
+}
+
+#[tokio::test]
+async fn a_newer_status_waits_for_the_one_under_way_and_replaces_others_that_wait() {
+    let mut writer = writer();
+    for word in ["a", "b", "c"] {
+        writer.put(write(word));
+    }
+    assert_eq!(writer.objects["u"].in_flight, Some(status("a")));
+    assert_eq!(writer.running.len(), 1);
+    assert_eq!(*writer.intended(&object("1")), status("c"));
+    assert!(writer.ended(write("a"), Ok("2".into())).is_some());
+    writer.start();
+    assert_eq!(writer.objects["u"].in_flight, Some(status("c")));
+}
+
+#[tokio::test]
+async fn what_was_written_counts_until_the_watch_shows_it() {
+    let mut writer = writer();
+    writer.put(write("a"));
+    writer.ended(write("a"), Ok("20".into()));
+    writer.seen(&object("9"));
+    assert_eq!(*writer.intended(&object("9")), status("a"), "an older event on its way");
+    writer.seen(&object("21"));
+    assert_eq!(*writer.intended(&object("21")), Status::default());
+}
+
+#[tokio::test]
+async fn no_more_than_eight_writes_run_at_once_and_objects_that_are_gone_are_forgotten() {
+    let mut writer = writer();
+    for number in 0..20 {
+        writer.put(Write { uid: format!("u{number}").into(), ..write("a") });
+    }
+    assert_eq!(writer.running.len(), AT_ONCE);
+    writer.keep_objects(&HashSet::from(["u3"]));
+    assert_eq!(writer.objects.len(), 1);
+}
