@@ -1,5 +1,15 @@
 //! Integration tests: the real program against real peers.
 
+// Clippy's "allow in tests" looks inside of #[test] functions only, not at what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod artifacts;
 mod kube;
 mod layers;
