@@ -1,6 +1,6 @@
 //! Byte streams: the `Io` trait, pooled buffers, and the pipe between two of them.
 //!
-//! Floor 2. A tunnel is one task that polls both directions of two [`Io`]s ([`pipe`]); whatever
+//! Floor 2. A tunnel is one task that polls both directions of two [`Io`]s ([`pipe()`]); whatever
 //! lies between (WebSocket framing, a prefix that was read too early) is an `Io` around an `Io`
 //! that works in the caller's [`Chunk`], so a byte is masked where it was read and never copied.
 

@@ -9,6 +9,9 @@ use ipnet::IpNet;
 use crate::base::{GoDuration, ListenAddr};
 use crate::telemetry::LogFormat;
 
+const LISTEN: &str =
+    "A service: [scheme://][user:pass@][host]:port[/target][?key=value]. Repeatable";
+
 /// WebSocket tunnels that speak GOST's wire protocol, in a Kubernetes cluster and without one.
 #[derive(Debug, Parser)]
 #[command(
@@ -46,8 +49,8 @@ pub enum Command {
 /// Flags of `run`, GOST's.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// A service: [scheme://][user:pass@][host]:port[/target][?key=value]. Repeatable
-    #[arg(short = 'L', value_name = "URL")]
+    /// The services of the command line.
+    #[arg(short = 'L', value_name = "URL", help = LISTEN)]
     pub listen: Vec<String>,
     /// A hop of the chain that the -L services dial through. Repeatable, in order
     #[arg(short = 'F', value_name = "URL")]
