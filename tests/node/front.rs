@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Node, SYSTEM};
+use crate::cluster::{Node, SYSTEM, TENANT};
+use crate::sidecar;
 use crate::support::process::Process;
 
 const UPGRADE: &str = "helm upgrade adit charts/adit --namespace adit-system --wait \
@@ -50,24 +51,58 @@ pub fn a_gost_outside_reaches_a_pod_through_the_node_port(node: &Node) {
     node.apply(OTHER);
     node.sh("kubectl rollout status deploy/hello --timeout=60s");
     node.sh("kubectl rollout status deploy/other --timeout=60s");
-    let gost = Gost::to_the_node_port(node);
+    let gost = Gost::to_the_node_port(node, "", "/quickstart");
     // Names as a pod of the tunnel's namespace writes them: they are resolved at the far end.
     assert_eq!(gost.gets(node, "http://hello/"), "hello from the cluster\n");
     assert!(gost.gets(node, "http://other.team.svc/").starts_with("hello from other-"));
-    let bytes = node.sh(&format!("app get 'http://other/bytes?n=33554432' {PROXY} | wc -c"));
-    assert_eq!(bytes.trim(), "33554432");
+    let bytes = node.sh(&format!("app get 'http://other/bytes?n={BYTES}' {PROXY} | wc -c"));
+    assert_eq!(bytes.trim(), BYTES.to_string());
 }
 
+pub fn what_helm_says_after_an_installation_works(node: &Node) {
+    let notes = node.sh(&format!("helm get notes adit --namespace {SYSTEM}"));
+    let from = notes.find("kubectl apply -f - <<EOF").expect("a tunnel to begin with");
+    let wait = "kubectl wait --for=condition=Ready wst/hello";
+    let to = from + notes[from..].find(wait).expect("a line that waits for it");
+    node.sh(&notes[from..to + wait.len()]);
+    let gost = Gost::to_the_node_port(node, "me:change-me@", "/hello");
+    assert_eq!(gost.gets(node, "http://hello/"), "hello from the cluster\n");
+    drop(gost);
+    let stranger = Gost::to_the_node_port(node, "", "/hello");
+    let said = stranger.try_get(node, "http://hello/").expect_err("let in without a password");
+    assert!(!said.contains("hello from the cluster"), "{said}");
+    node.sh("kubectl delete wst hello --timeout=10s");
+}
+
+pub fn the_metrics_service_tells_what_went_through(node: &Node) {
+    let service = format!("http://adit-metrics.{SYSTEM}.svc:9180/metrics");
+    let metrics = node.sh(&format!("{} wget -qO- {service}", sidecar::IN_THE_APP));
+    let quickstart = format!(r#"namespace="{TENANT}",service="web",tunnel="quickstart""#);
+    let value = |series: String| -> f64 {
+        let lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let mut values = lines.filter(|(name, _)| *name == series).map(|(_, value)| value);
+        values.next().unwrap_or_else(|| panic!("no {series} in:\n{metrics}")).parse().unwrap()
+    };
+    assert!(value(format!("adit_listener_bound{{{quickstart}}}")) == 1.0);
+    let down = value(format!(r#"adit_bytes_total{{direction="down",{quickstart}}}"#));
+    assert!(down >= f64::from(BYTES), "{down} bytes went down");
+    // The chart's rights are enough: the API server refused nothing.
+    assert!(!metrics.contains("\nadit_kube_denied_total{"), "{metrics}");
+}
+
+/// Longer than any buffer on the way.
+const BYTES: u32 = 32 << 20;
 const PROXY: &str = "http://127.0.0.1:1080";
 
 /// A gost on the host beside the cluster, with an HTTP proxy that goes through the tunnel.
 pub struct Gost(Process);
 
 impl Gost {
-    pub fn to_the_node_port(node: &Node) -> Self {
+    /// `user` ends with an `@`, or is empty.
+    pub fn to_the_node_port(node: &Node, user: &str, tunnel: &str) -> Self {
         let path = "{.spec.ports[0].nodePort}";
         let port = node.sh(&format!("kubectl -n {SYSTEM} get service adit -o jsonpath='{path}'"));
-        let front = format!("ws://{}:{port}?path=/quickstart", node.env("NODE_ADDRESS"));
+        let front = format!("ws://{user}{}:{port}?path={tunnel}", node.env("NODE_ADDRESS"));
         println!("      $ gost -L {PROXY} -F '{front}' &");
         Self(Process::spawn(&mut node.command("gost", &["-L", PROXY, "-F", &front])))
     }
@@ -77,6 +112,12 @@ impl Gost {
         let line = format!("app get -within 30s {url} {PROXY}");
         println!("      $ {line}");
         node.try_sh(&line).unwrap_or_else(|said| panic!("{said}\ngost:\n{}", self.0.printed()))
+    }
+
+    /// The same without another try; what was said instead.
+    fn try_get(&self, node: &Node, url: &str) -> Result<String, String> {
+        self.0.prints("listening on");
+        node.try_sh(&format!("app get {url} {PROXY}"))
     }
 
     /// Until the tunnel serves again.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::cluster::Node;
 use crate::readme;
 
-const IN_THE_APP: &str = "kubectl exec deploy/app --container=app";
+/// Runs a command in the container of the app.
+pub const IN_THE_APP: &str = "kubectl exec --stdin deploy/app --container=app --";
 const SIDECAR: &str = ".status.initContainerStatuses[0]";
 
 pub fn an_app_reaches_a_service_through_its_sidecar(node: &Node) {
@@ -20,7 +21,7 @@ pub fn an_app_reaches_a_service_through_its_sidecar(node: &Node) {
 
 /// Waits until a request of the app itself has this answer.
 pub fn until_the_app_gets(node: &Node, wanted: &str) {
-    let line = format!("{IN_THE_APP} -- wget -qO- http://127.0.0.1:8081/");
+    let line = format!("{IN_THE_APP} wget -qO- http://127.0.0.1:8081/");
     // The kubelet mounts a changed ConfigMap when it next looks after the pod.
     node.until_prints(&line, wanted, Duration::from_secs(60));
 }
@@ -63,7 +64,7 @@ struct Open {
 
 impl Open {
     fn tunnel(node: &Node) -> Self {
-        let line = format!("exec {IN_THE_APP} --stdin -- nc 127.0.0.1 8081");
+        let line = format!("exec {IN_THE_APP} nc 127.0.0.1 8081");
         println!("      $ {line}");
         let mut command = node.command("sh", &["-euc", &line]);
         let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
