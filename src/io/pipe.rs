@@ -222,3 +222,6 @@ impl Half {
         self.state = State::Ended;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,3 +248,6 @@ impl<I: Io> Io for WsIo<I> {
         self.decoder.end().is_some() || self.io.peer_closed()
     }
 }
+
+#[cfg(test)]
+mod tests;

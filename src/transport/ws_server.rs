@@ -31,8 +31,6 @@ use crate::metrics::Metrics;
 mod limits;
 mod reject;
 mod table;
-#[cfg(test)]
-mod tests;
 mod upgrade;
 
 pub use limits::Handshakes;

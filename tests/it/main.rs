@@ -11,8 +11,10 @@
 )]
 
 mod artifacts;
+mod interop;
 mod kube;
 mod layers;
 mod program;
 mod readme;
 mod support;
+mod tunnel;

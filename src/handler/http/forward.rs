@@ -155,6 +155,11 @@ impl Session<'_> {
             self.handler.metrics.auth_failures.inc();
             return Err((StatusCode::PROXY_AUTHENTICATION_REQUIRED, HandlerError::Unauthorized));
         }
+        if request.method() == Method::CONNECT {
+            // Only as a connection's first request, as in GOST.
+            let url = request.uri().to_string();
+            return Err((StatusCode::BAD_REQUEST, HandlerError::BadTarget(url)));
+        }
         let target =
             target_of_parts(request.method().as_str(), &request.uri().to_string(), text("host"))
                 .map_err(|e| (StatusCode::BAD_REQUEST, e))?;

@@ -85,6 +85,7 @@ impl Dialer {
         Ok(stream)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the one place that connects")]
     /// The first address that answers; each has a head start before the next one.
     async fn race(&self, addrs: Vec<SocketAddr>, target: &Target) -> Result<TcpStream, DialError> {
         let mut waiting = addrs.into_iter();

@@ -6,5 +6,6 @@ pub mod cluster;
 pub mod http;
 pub mod ports;
 pub mod process;
+pub mod stream;
 pub mod tools;
 pub mod wait;
