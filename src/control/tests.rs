@@ -22,8 +22,8 @@ proptest! {
         for (index, (namespace, path, host, bad)) in picks.iter().enumerate() {
             let spec = world::service(
                 if *bad { "nonsense" } else { ":8080" },
-                &["/a", "/a/", "/b", "/"][*path],
-                &[&[][..], &["x.example"], &["*.example"], &["y.example"]][*host],
+                ["/a", "/a/", "/b", "/"][*path],
+                [&[][..], &["x.example"], &["*.example"], &["y.example"]][*host],
             );
             world.create(&format!("ns{namespace}"), &format!("t{index}"), spec);
         }

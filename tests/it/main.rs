@@ -1,7 +1,10 @@
 //! Integration tests: the real program against real peers.
 
-// Clippy's "allow in tests" looks inside of #[test] functions only, not at what they share.
+// Clippy's "allow in tests" looks inside of #[test] functions only, not at what they share; tests
+// are the other end of what the product binds and dials.
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

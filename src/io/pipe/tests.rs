@@ -1,5 +1,4 @@
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -26,14 +25,14 @@ fn running(idle: Option<Duration>) -> Running {
         let options = PipeOptions { idle, linger: LINGER };
         let moved = Mutex::new((0, 0));
         let closed = pipe(&mut ends.0, &mut ends.1, options, &stopped, |direction, n| {
-            let mut moved = moved.lock().unwrap();
+            let mut moved = moved.lock();
             match direction {
                 Direction::Up => moved.0 += n,
                 Direction::Down => moved.1 += n,
             }
         })
         .await;
-        assert_eq!(*moved.lock().unwrap(), (closed.up, closed.down));
+        assert_eq!(*moved.lock(), (closed.up, closed.down));
         closed
     });
     Running { client, target, stop, pipe }
