@@ -99,7 +99,9 @@ impl Handler {
         access: &mut Access,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
-        let (mut client, mut target) = match self.exchange(client, access, stop).await? {
+        // Boxed: an idle tunnel must not carry the space of its exchange along.
+        let exchanged = Box::pin(self.exchange(client, access, stop)).await?;
+        let (mut client, mut target) = match exchanged {
             Exchanged::Tunnel(client, target) => (client, target),
             Exchanged::Done(closed) => return Ok(closed),
         };

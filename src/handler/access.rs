@@ -26,18 +26,19 @@ impl Access {
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {
         let (peer, user) = (self.peer, self.user.as_deref().unwrap_or_default());
-        let target = self.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        // Not `target`: that is the log record's own module in JSON.
+        let to = self.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let seconds = self.started.elapsed().as_secs_f64();
         match result {
             Ok(Closed { reason, up, down }) => tracing::info!(
-                %service, %peer, user, target, up, down, seconds, reason = reason.as_str(), "tunnel"
+                %service, %peer, user, to, up, down, seconds, reason = reason.as_str(), "tunnel"
             ),
             // Whoever connects and says nothing is no user.
             Err(e @ HandlerError::NoRequest) => {
                 tracing::debug!(%service, %peer, seconds, reason = e.label(), "no tunnel");
             }
             Err(e) => tracing::info!(
-                %service, %peer, user, target, up = 0, down = 0, seconds, reason = e.label(),
+                %service, %peer, user, to, up = 0, down = 0, seconds, reason = e.label(),
                 error = chain(e), "no tunnel"
             ),
         }

@@ -58,7 +58,7 @@ impl Handler {
         access.target = Some(target.clone());
         if !connect {
             let client = client.into_io(&read.bytes);
-            return self.forward(config, client, stop).await.map(Exchanged::Done);
+            return Box::pin(self.forward(config, client, stop)).await.map(Exchanged::Done);
         }
         match self.connect(&target, stop).await {
             Ok(upstream) => {

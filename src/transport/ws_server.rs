@@ -42,6 +42,9 @@ use limits::Permit;
 /// each further request. GOST has no limit of its own, and a slow client then holds a socket forever.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For the request in hand when the socket is given up.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 /// The longest request head in bytes, and the most headers in it.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
@@ -129,7 +132,11 @@ impl WsSocket {
             result = serving.as_mut() => result,
             () = stop.cancelled() => {
                 serving.as_mut().graceful_shutdown();
-                serving.await
+                // A request that is still on its way must not hold a drain up.
+                match tokio::time::timeout(LAST_REQUEST, serving).await {
+                    Ok(result) => result,
+                    Err(_) => return,
+                }
             }
         };
         if let Err(e) = result {

@@ -22,7 +22,8 @@ struct Server {
 
 fn server(query: &str) -> Server {
     let addr = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-    let process = Process::adit(&["-L", &format!("ws://{addr}?path=/x{query}")]);
+    let url = format!("ws://{addr}?path=/x{query}");
+    let process = Process::adit(&["--drain-timeout", "1s", "-L", &url]);
     eventually("it listens", Duration::from_secs(20), || {
         std::net::TcpStream::connect(addr).is_ok()
     });
@@ -101,7 +102,6 @@ async fn the_server_pings_when_it_is_told_to() {
 async fn a_tunnel_that_outlives_the_drain_is_told_to_come_again() {
     let server = server("");
     let mut ws = tunnel(&server).await;
-    server.process.signal("TERM");
     server.process.signal("TERM");
     let Message::Close(Some(frame)) = ws.next().await.unwrap().unwrap() else { panic!() };
     assert_eq!(frame.code, CloseCode::Restart);
