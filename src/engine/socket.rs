@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +42,9 @@ pub(super) struct Socket {
     dispatch: Arc<ArcSwap<Dispatch>>,
     ws: Arc<WsSocket>,
     stop: CancellationToken,
+    tracker: TaskTracker,
+    /// Bound, and not accepting before it is known what connections become.
+    idle: Option<TcpListener>,
 }
 
 /// Where new connections go.
@@ -57,8 +60,8 @@ impl Drop for Socket {
 }
 
 impl Socket {
-    /// Takes the address and begins to accept. Connections wait in the kernel's backlog for the
-    /// first [`route`](Self::route), which follows in the same turn of the supervisor.
+    /// Takes the address. Connections wait in the kernel's backlog for the first
+    /// [`route`](Self::route).
     pub(super) fn bind(
         addr: &ListenAddr,
         around: &Surroundings,
@@ -67,19 +70,14 @@ impl Socket {
         let local = listener.local_addr().map_err(|e| listen::BindError::new(addr, e))?;
         let handshakes = around.handshakes.clone();
         let ws = Arc::new(WsSocket::new(handshakes, around.tracker.clone(), &around.metrics));
-        let dispatch = Arc::new(ArcSwap::from_pointee(Dispatch::Ws(ws.clone())));
-        let stop = CancellationToken::new();
-        let (route, tracker, stopped) = (dispatch.clone(), around.tracker.clone(), stop.clone());
-        let on_connection = move |stream, peer| match &**route.load() {
-            Dispatch::Tcp(service, keepalive) => {
-                accept_tcp(service, keepalive.as_ref(), stream, peer)
-            }
-            Dispatch::Ws(socket) => {
-                tracker.spawn(socket.clone().serve(stream, peer, stopped.clone()));
-            }
-        };
-        around.tracker.spawn(accept::run(listener, stop.clone(), on_connection));
-        Ok(Self { local, dispatch, ws, stop })
+        Ok(Self {
+            local,
+            dispatch: Arc::new(ArcSwap::from_pointee(Dispatch::Ws(ws.clone()))),
+            ws,
+            stop: CancellationToken::new(),
+            tracker: around.tracker.clone(),
+            idle: Some(listener),
+        })
     }
 
     /// The address that the kernel gave.
@@ -88,7 +86,7 @@ impl Socket {
     }
 
     /// Sends new connections, and new requests on open ones, to other services.
-    pub(super) fn route(&self, content: &Content, services: &Services) {
+    pub(super) fn route(&mut self, content: &Content, services: &Services) {
         match content {
             Content::Tcp(key, config) => {
                 let Some(service) = services.get(key) else { return };
@@ -103,6 +101,23 @@ impl Socket {
                 self.dispatch.store(Arc::new(Dispatch::Ws(self.ws.clone())));
             }
         }
+        if let Some(listener) = self.idle.take() {
+            self.accept(listener);
+        }
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        let dispatch = self.dispatch.clone();
+        let (tracker, stop) = (self.tracker.clone(), self.stop.clone());
+        let on_connection = move |stream, peer| match &**dispatch.load() {
+            Dispatch::Tcp(service, keepalive) => {
+                accept_tcp(service, keepalive.as_ref(), stream, peer)
+            }
+            Dispatch::Ws(socket) => {
+                tracker.spawn(socket.clone().serve(stream, peer, stop.clone()));
+            }
+        };
+        self.tracker.spawn(accept::run(listener, self.stop.clone(), on_connection));
     }
 }
 

@@ -149,7 +149,7 @@ impl Supervisor {
             }
             Step::Route(id) => {
                 if let (Some(socket), Some(content)) =
-                    (self.sockets.get(id), layout.sockets.get(id))
+                    (self.sockets.get_mut(id), layout.sockets.get(id))
                 {
                     socket.route(content, &self.services);
                 }
