@@ -62,7 +62,7 @@ pub async fn pipe(
             if target.upkeep(cx).is_err() {
                 return Poll::Ready(CloseReason::TargetGone);
             }
-            let before = (up.bytes + down.bytes, up.ended(), down.ended());
+            let before = (up.moved(), down.moved());
             if let Poll::Ready(reason) = up.poll(cx, client, target, &moved) {
                 return Poll::Ready(reason);
             }
@@ -79,7 +79,7 @@ pub async fn pipe(
                 (false, Some(idle)) => (idle, CloseReason::Idle),
                 (false, None) => return Poll::Pending,
             };
-            if before != (up.bytes + down.bytes, up.ended(), down.ended()) {
+            if before != (up.moved(), down.moved()) {
                 progress = Instant::now();
             }
             loop {
@@ -149,6 +149,12 @@ impl Half {
 
     fn ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// Changes with every byte that moves: a slow reader takes longer than `linger` for a large
+    /// chunk, and is not silent.
+    fn moved(&self) -> (u64, usize, bool) {
+        (self.bytes, self.chunk.len(), self.ended())
     }
 
     /// Moves what can be moved. Ready when the whole tunnel is over.

@@ -129,3 +129,25 @@ async fn a_slow_reader_holds_the_writer_back() {
     r.client.shutdown().await.unwrap();
     assert!(read_all(&mut r.target).await.len() < 10_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_not_a_silent_one() {
+    let (client, mut reader) = duplex(64);
+    let (target, mut writer) = duplex(64 * 1024);
+    writer.write_all(&[7; 4096]).await.unwrap();
+    reader.shutdown().await.unwrap();
+    let (mut client, mut target): (BoxIo, BoxIo) = (Box::new(client), Box::new(target));
+    let options = PipeOptions { idle: None, linger: LINGER };
+    let stop = CancellationToken::new();
+    let slowly = async {
+        let mut buf = [0; 64];
+        for _ in 0..4096 / 64 {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            reader.read_exact(&mut buf).await.unwrap();
+        }
+        drop(writer);
+    };
+    let piped = pipe(&mut client, &mut target, options, &stop, |_, _| ());
+    let (closed, ()) = tokio::join!(piped, slowly);
+    assert_eq!((closed.reason, closed.down), (CloseReason::Finished, 4096));
+}
