@@ -137,14 +137,16 @@ impl LocalPorts {
 }
 
 /// The address that a packet to `ip` really reaches: IPv4 in IPv6 clothes taken off
-/// (mapped ::ffff:0:0/96; compatible ::/96; NAT64 64:ff9b::/96, RFC 6052; 6to4 2002::/16, RFC 3056).
+/// (mapped ::ffff:0:0/96; compatible ::/96; translated ::ffff:0:0:0/96, RFC 2765; NAT64
+/// 64:ff9b::/96, RFC 6052, and 64:ff9b:1::/48 as a /96, RFC 8215; 6to4 2002::/16, RFC 3056).
 fn unwrapped(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 =
         |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] => v4(g, h),
+        [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..] => v4(g, h),
         [0, 0, 0, 0, 0, 0] if (g, h) != (0, 0) && (g, h) != (0, 1) => v4(g, h),
         [0x2002, high, low, ..] => v4(high, low),
         _ => ip,
@@ -198,6 +200,8 @@ mod tests {
             ("::1", Denied::Loopback),
             ("::ffff:127.0.0.1", Denied::Loopback),
             ("64:ff9b::7f00:1", Denied::Loopback),
+            ("64:ff9b:1::7f00:1", Denied::Loopback),
+            ("::ffff:0:127.0.0.1", Denied::Loopback),
             ("2002:7f00:1::", Denied::Loopback),
             ("::127.0.0.1", Denied::Loopback),
             ("0.0.0.0", Denied::Unspecified),
