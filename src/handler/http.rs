@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::reply::{self, Refusal, refusal, refuse};
-use super::{Access, Exchanged, Handler, HandlerError, auth};
+use super::{Access, Exchanged, FAREWELL, Handler, HandlerError, auth};
 use crate::base::Target;
 use crate::config::model::HttpHandlerConfig;
-use crate::io::{AsyncIo, BoxIo, Read, ReadError, read_wire};
+use crate::io::{AsyncIo, BoxIo, Ending, Read, ReadError, ended, read_wire};
 use crate::proto::http1::RequestHead;
 
 mod counted;
@@ -33,7 +33,10 @@ impl Handler {
         let mut client = AsyncIo::new(client);
         let read = tokio::select! {
             read = read_head(&mut client) => read?,
-            () = stop.cancelled() => return Err(HandlerError::Stopped),
+            () = stop.cancelled() => {
+                ended(&mut client.into_io(&[]), Ending::Restart, FAREWELL).await;
+                return Err(HandlerError::Stopped);
+            }
         };
         let head = &read.value;
         let keep = head.headers.get("proxy-connection").is_some_and(|v| v == "keep-alive");
@@ -63,7 +66,13 @@ impl Handler {
         match self.connect(&target, stop).await {
             Ok(upstream) => {
                 let established = reply::established(config);
-                reply::write(&mut client, &established).await.map_err(HandlerError::ClientGone)?;
+                // It has room at once, unless the client let our answers to its pings pile up.
+                let written = tokio::select! {
+                    written = reply::write(&mut client, &established) => written,
+                    () = tokio::time::sleep(HEAD_TIMEOUT) => return Err(HandlerError::Slow),
+                    () = stop.cancelled() => return Err(HandlerError::Stopped),
+                };
+                written.map_err(HandlerError::ClientGone)?;
                 Ok(Exchanged::Tunnel(client.into_io(read.leftover()), upstream))
             }
             Err(e) => {
@@ -91,7 +100,7 @@ fn target_of(head: &RequestHead) -> Result<Target, HandlerError> {
 /// Host of any other request (so a proxied server's own URLs work). Port 80 if there is none, also
 /// for CONNECT: so does GOST.
 fn target_of_parts(method: &str, url: &str, host: Option<&str>) -> Result<Target, HandlerError> {
-    let bad = || HandlerError::BadTarget(url.chars().take(200).collect());
+    let bad = || bad_target(url);
     let connect = method == "CONNECT";
     let authority = match url.split_once("://") {
         _ if connect => url,
@@ -109,10 +118,118 @@ fn target_of_parts(method: &str, url: &str, host: Option<&str>) -> Result<Target
     if target.host.is_none() && !connect { Err(bad()) } else { Ok(target) }
 }
 
+/// Names what a client asked for, without what may be secret: credentials and query.
+fn bad_target(url: &str) -> HandlerError {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            (Some(scheme), rest)
+        }
+        _ => (None, url),
+    };
+    let host = match rest.rsplit_once('@') {
+        // A query can have an @ too, so nothing but the next word is shown.
+        Some((_, rest)) => rest.split(['/', '?', '#', '&']).next(),
+        None => rest.split(['?', '#']).next(),
+    };
+    let shown = scheme.into_iter().flat_map(|s| [s, "://"]).chain(host);
+    HandlerError::BadTarget(shown.flat_map(str::chars).take(200).collect())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::base::{ListenAddr, Origin, ServiceKey};
+    use crate::config::model::{HandlerConfig, ListenerConfig, ServiceConfig, TcpKeepalive};
+    use crate::handler::HandlerContext;
+    use crate::io::Inbound;
+    use crate::metrics::Metrics;
+    use crate::net::dial::{Dial, Dialing};
     use crate::proto::Wire;
+
+    /// Every target is there and says nothing.
+    struct Silent;
+
+    impl Dial for Silent {
+        fn dial<'a>(
+            &'a self,
+            _: &'a Origin,
+            _: &'a Target,
+            _: Option<&'a TcpKeepalive>,
+        ) -> Dialing<'a> {
+            Box::pin(async { Ok(Box::new(tokio::io::duplex(64).0) as _) })
+        }
+    }
+
+    fn handler() -> Handler {
+        let http = HttpHandlerConfig {
+            users: None,
+            realm: "gost".into(),
+            proxy_agent: "gost/3.0".into(),
+            header: Default::default(),
+            keepalive: false,
+            read_timeout: None,
+            idle_timeout: None,
+        };
+        let config = ServiceConfig {
+            name: "s".into(),
+            listen: ListenAddr::port(1),
+            listener: ListenerConfig::Tcp(Default::default()),
+            handler: HandlerConfig::Http(http),
+            chain: Arc::default(),
+            retries: 0,
+            warnings: vec![],
+        };
+        let key = ServiceKey::new(Origin::Files, "s");
+        let metrics = Metrics::new().unwrap().service(&key);
+        Handler::build(&config, HandlerContext { dialer: Arc::new(Silent), metrics, key })
+    }
+
+    fn inbound(io: tokio::io::DuplexStream) -> Inbound {
+        let addr = ([127, 0, 0, 1], 1).into();
+        Inbound { io: Box::new(io), peer: addr, local: addr }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_no_answer_is_ended_by_a_stop() {
+        let (ours, mut client) = tokio::io::duplex(32);
+        let (handler, stop) = (handler(), CancellationToken::new());
+        let served = tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), &stop));
+        let stopped = async {
+            client.write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stop.cancel();
+        };
+        let (served, ()) = tokio::join!(served, stopped);
+        assert!(matches!(served.unwrap(), Err(HandlerError::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_costs_little_while_it_is_idle() {
+        let (ours, _client) = tokio::io::duplex(32);
+        let (handler, stop) = (handler(), CancellationToken::new());
+        let size = size_of_val(&handler.serve(inbound(ours), &stop));
+        assert!(size <= 2048, "{size} bytes");
+    }
+
+    #[test]
+    fn a_bad_target_is_told_without_credentials_and_query() {
+        for (request, told) in [
+            ("GET https://user:secret@a/b HTTP/1.1\r\n\r\n", "https://a"),
+            ("GET https://user:sec?ret@a/ HTTP/1.1\r\n\r\n", "https://a"),
+            ("GET https://a/b?key=secret HTTP/1.1\r\n\r\n", "https://a/b"),
+            ("GET https://a/?m=secret@b&key=secret HTTP/1.1\r\n\r\n", "https://b"),
+            ("GET http://user:secret@bad!/ HTTP/1.1\r\n\r\n", "http://bad!"),
+            ("CONNECT user:secret@a:443 HTTP/1.1\r\n\r\n", "a:443"),
+        ] {
+            let (head, _) = RequestHead::decode(request.as_bytes()).unwrap().unwrap();
+            let error = target_of(&head).unwrap_err();
+            assert!(matches!(&error, HandlerError::BadTarget(t) if t == told), "{error}");
+        }
+    }
 
     fn asked(request: &str) -> Option<String> {
         let (head, _) = RequestHead::decode(request.as_bytes()).unwrap().unwrap();

@@ -10,7 +10,7 @@ use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICAT
 use hyper::{Request, StatusCode, Uri, Version};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::fields;
+use super::super::{bad_target, fields};
 use crate::config::model::HttpHandlerConfig;
 use crate::handler::HandlerError;
 
@@ -50,7 +50,7 @@ pub(super) fn passed_on(
     keepalive: bool,
 ) -> Result<(Request<Sent>, CancellationToken), HandlerError> {
     let (mut parts, body) = request.into_parts();
-    let bad = || HandlerError::BadTarget(parts.uri.to_string());
+    let bad = || bad_target(&parts.uri.to_string());
     if let Some(authority) = parts.uri.authority() {
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let host = HeaderValue::from_str(host).map_err(|_| bad())?;
