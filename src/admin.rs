@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 
 use crate::engine::{ServiceState, Snapshot};
@@ -24,6 +24,9 @@ use crate::metrics::Metrics;
 /// Slow peers hold one of these places each and nothing else.
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whoever does not read the answer gives its place back after this.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the probes look at.
 #[derive(Clone)]
@@ -59,7 +62,10 @@ impl Admin {
     }
 
     /// Serves one connection to its end. Beyond [`MAX_CONNECTIONS`] it is closed at once.
-    pub async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    pub async fn serve<S>(self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let Ok(_place) = self.places.try_acquire() else {
             tracing::debug!(%peer, "admin connection refused: too many are open");
             return;
@@ -70,8 +76,11 @@ impl Admin {
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(16 * 1024);
         let service = TowerToHyperService::new(self.router);
-        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-            tracing::debug!(%peer, %error, "admin connection failed");
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection failed"),
+            Err(_) => tracing::debug!(%peer, "admin connection took too long"),
         }
     }
 }
@@ -148,5 +157,28 @@ fn count_listeners(metrics: &Metrics, snapshot: &Snapshot) {
     }
     for (state, count) in [("serving", serving), ("refused", refused), ("failed", failed)] {
         metrics.listeners.with_label_values(&[state]).set(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_gives_its_place_back() {
+        let probes = Probes {
+            started: watch::channel(true).1,
+            snapshot: watch::channel(Arc::default()).1,
+            every_service: false,
+            refused_change: watch::channel(None).1,
+        };
+        let admin = Admin::new(probes, Metrics::new().unwrap());
+        let (ours, mut theirs) = tokio::io::duplex(256);
+        theirs.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let served = admin.clone().serve(ours, ([127, 0, 0, 1], 1).into());
+        tokio::time::timeout(2 * CONNECTION_TIMEOUT, served).await.unwrap();
+        assert_eq!(admin.places.available_permits(), MAX_CONNECTIONS);
     }
 }
