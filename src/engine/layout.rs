@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::claims::Claims;
 use crate::base::{ListenAddr, ServiceKey};
 use crate::config::model::{ServiceConfig, TcpListenerConfig, WsListenerConfig};
 
@@ -110,6 +111,50 @@ pub fn diff(running: &Layout, desired: &Layout) -> Vec<Step> {
 }
 
 impl Layout {
+    /// Takes out the sockets that cannot be bound. A service that was to move to one stays where it
+    /// runs, as it runs, if nobody else was given that place; one that does not run is left out.
+    pub(super) fn without<'a>(
+        &mut self,
+        unbound: impl Iterator<Item = &'a SocketId>,
+        running: &Self,
+    ) {
+        for id in unbound {
+            let Some(content) = self.sockets.remove(id) else { continue };
+            for key in content.services() {
+                self.services.remove(key);
+                let old = running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
+                if let (Some((id, old)), Some(config)) = (old, running.services.get(key))
+                    && self.stays(id, old, key)
+                {
+                    self.services.insert(key.clone(), config.clone());
+                }
+            }
+        }
+    }
+
+    /// Puts a service back on its old socket, unless the place is taken.
+    fn stays(&mut self, id: &SocketId, old: &Content, key: &ServiceKey) -> bool {
+        match (self.sockets.get_mut(id), old) {
+            (None, _) => {
+                self.sockets.insert(id.clone(), old.only(key));
+                true
+            }
+            (Some(Content::Ws(others)), Content::Ws(old)) => {
+                let Some(config) = old.get(key) else { return false };
+                let mut claims = Claims::default();
+                for (key, config) in others.iter() {
+                    let _ = claims.grant(key, config);
+                }
+                let free = claims.grant(key, config).is_ok();
+                if free {
+                    others.insert(key.clone(), config.clone());
+                }
+                free
+            }
+            _ => false,
+        }
+    }
+
     /// Takes one step towards `desired`: what the supervisor does to the process, done to the model.
     pub fn take(&mut self, step: &Step, desired: &Self) {
         match step {

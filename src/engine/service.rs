@@ -94,9 +94,37 @@ impl Services {
         service.metrics.bound.set(0);
         service.streams.close();
         self.tracker.spawn(async move {
-            if tokio::time::timeout(drain, service.streams.wait()).await.is_err() {
-                service.stop.cancel();
-            }
+            let _ = tokio::time::timeout(drain, service.streams.wait()).await;
+            // Also when there are none: an upgrade in flight may still bring one, which nobody
+            // would end any more.
+            service.stop.cancel();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::engine::tests::{Doubles, forward};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_comes_after_the_stop_is_ended() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let (key, config) = forward();
+        services.set(&key, &config);
+        let service = services.get(&key).unwrap();
+        services.stop(&key, Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (io, mut client) = tokio::io::duplex(64);
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        service.accept(Inbound { io: Box::new(io), peer: addr, local: addr });
+        let ended = tokio::time::timeout(Duration::from_secs(600), client.read_u8()).await;
+        assert!(ended.is_ok(), "it goes on");
+        drop(targets.try_recv());
     }
 }

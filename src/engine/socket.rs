@@ -135,3 +135,36 @@ fn accept_tcp(
     }
     service.accept(Inbound { io: Box::new(stream), peer, local });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::engine::tests::{Doubles, forward};
+    use crate::io::AsyncIo;
+
+    #[tokio::test]
+    async fn who_comes_before_the_route_is_served_by_it() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let around = Surroundings::new(services.tracker.clone(), services.metrics.clone());
+        let mut socket = Socket::bind(&"127.0.0.1:0".parse().unwrap(), &around).unwrap();
+        let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
+        client.write_all(b"hello").await.unwrap();
+        client.flush().await.unwrap();
+        // Lets whoever may already accept do so.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let (key, config) = forward();
+        services.set(&key, &config);
+        socket.route(&Content::Tcp(key, Default::default()), &services);
+        let mut heard = [0; 5];
+        let target = tokio::time::timeout(Duration::from_secs(10), targets.recv()).await;
+        target.unwrap().unwrap().read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+}

@@ -1,6 +1,7 @@
 //! Makes the process match the plan, one step at a time.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use crate::net::guard::Guard;
 
 /// How long to wait before an address that could not be taken is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a tunnel that is cut may take to say so. No peer keeps the process from ending.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +75,16 @@ impl Supervisor {
         let desired = self.desired.borrow_and_update().clone();
         let mut plan = Plan::build(&desired, &self.ports);
         self.bind(&plan.layout);
-        self.keep_what_cannot_move(&mut plan.layout);
+        plan.layout.without(self.unbound.keys(), &self.running);
         for step in diff(&self.running, &plan.layout) {
             tracing::debug!(?step, "step");
             self.metrics.plan_steps.with_label_values(&[step.kind()]).inc();
             self.take(&step, &plan.layout);
             self.running.take(&step, &plan.layout);
         }
-        self.drains_of
-            .extend(desired.services.iter().map(|(key, service)| (key.clone(), service.drain)));
+        // Whatever runs is desired; what was refused and went leaves nothing behind.
+        self.drains_of =
+            desired.services.iter().map(|(key, service)| (key.clone(), service.drain)).collect();
         self.tell_guard();
         self.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
         let snapshot = self.picture(&desired, &plan);
@@ -111,28 +116,6 @@ impl Supervisor {
                         tracing::warn!(addr = %id.addr, error = %failure.1, "cannot listen, trying again");
                     }
                     self.unbound.insert(id, failure);
-                }
-            }
-        }
-    }
-
-    /// A service whose new address cannot be taken stays where it runs, as it runs, if nobody else
-    /// has been given that place; a service that does not run yet is left out.
-    fn keep_what_cannot_move(&self, layout: &mut Layout) {
-        for id in self.unbound.keys() {
-            let Some(content) = layout.sockets.remove(id) else { continue };
-            for key in content.services() {
-                layout.services.remove(key);
-                let old =
-                    self.running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
-                let (Some((old_id, old_content)), Some(config)) =
-                    (old, self.running.services.get(key))
-                else {
-                    continue;
-                };
-                if !layout.sockets.contains_key(old_id) {
-                    layout.sockets.insert(old_id.clone(), old_content.only(key));
-                    layout.services.insert(key.clone(), config.clone());
                 }
             }
         }
@@ -172,6 +155,7 @@ impl Supervisor {
         for (id, content) in &self.running.sockets {
             if let (Content::Tcp(key, _), Some(socket)) = (content, self.sockets.get(id))
                 && key.origin != Origin::Files
+                && on_loopback(socket.local().ip())
             {
                 ports.insert((key.origin.clone(), socket.local().port()));
             }
@@ -238,7 +222,50 @@ impl Supervisor {
         if tokio::time::timeout(drain.timeout, self.tracker.wait()).await.is_err() {
             // Services that were stopped before may have had longer.
             self.services.cut();
-            self.tracker.wait().await;
+            if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
+                tracing::warn!(left = self.tracker.len(), "ending with connections that do not");
+            }
         }
+    }
+}
+
+/// Whether a listener on this address is what a dial to loopback reaches.
+fn on_loopback(ip: IpAddr) -> bool {
+    ip.is_unspecified() || ip.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::Doubles;
+
+    fn supervisor() -> Supervisor {
+        let (doubles, _) = Doubles::new();
+        let services = doubles.services();
+        let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
+        Supervisor {
+            ports: Ports::default(),
+            guard: Arc::default(),
+            surroundings: Surroundings::new(tracker.clone(), metrics.clone()),
+            services,
+            metrics,
+            desired: watch::channel(Arc::default()).1,
+            drains: mpsc::channel(1).1,
+            snapshot: watch::channel(Arc::default()).0,
+            tracker,
+            running: Default::default(),
+            sockets: Default::default(),
+            unbound: Default::default(),
+            drains_of: Default::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_end_does_not_keep_the_process() {
+        let supervisor = supervisor();
+        supervisor.tracker.spawn(std::future::pending::<()>());
+        let (delay, timeout) = (Duration::ZERO, Duration::from_secs(60));
+        let drained = supervisor.drain(Drain { delay, timeout });
+        assert!(tokio::time::timeout(2 * timeout, drained).await.is_ok());
     }
 }

@@ -6,10 +6,60 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
+use super::service::Services;
 use super::*;
-use crate::base::{ListenAddr, Origin, Reason, ServiceKey, Target};
+use crate::base::{Host, ListenAddr, Origin, Reason, ServiceKey, Target};
 use crate::config::model::*;
+use crate::io::BoxIo;
+use crate::metrics::Metrics;
+use crate::net::dial::{Dial, Dialer, Dialing};
+use crate::net::guard::Guard;
+use crate::net::resolve::{Resolver, Search};
+
+/// A dialler whose targets are in the test's hands.
+pub(super) struct Doubles(Arc<ToTest>);
+
+struct ToTest(mpsc::UnboundedSender<DuplexStream>);
+
+impl Dial for ToTest {
+    fn dial<'a>(
+        &'a self,
+        _: &'a Origin,
+        _: &'a Target,
+        _: Option<&'a TcpKeepalive>,
+    ) -> Dialing<'a> {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let _ = self.0.send(theirs);
+        Box::pin(async move { Ok(Box::new(ours) as _) })
+    }
+}
+
+impl Doubles {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<DuplexStream>) {
+        let (sender, targets) = mpsc::unbounded_channel();
+        (Self(Arc::new(ToTest(sender))), targets)
+    }
+
+    pub(super) fn services(&self) -> Services {
+        Services::new(self.0.clone(), Metrics::new().unwrap(), TaskTracker::new())
+    }
+
+    /// A client of ours.
+    pub(super) async fn connect(&self, addr: std::net::SocketAddr) -> BoxIo {
+        let dialer = Dialer::new(Resolver::new(Search::System), Arc::new(Guard::off()));
+        let target = Target { host: Some(Host::Ip(addr.ip())), port: addr.port() };
+        dialer.dial(&Origin::Files, &target, None).await.unwrap()
+    }
+}
+
+/// A service that forwards to whatever the dialler gives.
+pub(super) fn forward() -> (ServiceKey, Arc<ServiceConfig>) {
+    (key("a", "x"), desired("in", 5000, tcp(), Claim::default()).config)
+}
 
 fn ws(path: &str, hosts: &[&str]) -> ListenerConfig {
     let pattern = |host: &&str| match host.strip_prefix("*.") {
@@ -174,6 +224,24 @@ fn changing_a_handler_touches_no_socket() {
     let running = plan(&[(key("a", "x"), before)]).layout;
     let wanted = plan(&[(key("a", "x"), after)]).layout;
     assert_eq!(diff(&running, &wanted), vec![Step::Swap(key("a", "x"))]);
+}
+
+#[test]
+fn a_service_whose_new_port_is_taken_stays_on_the_shared_socket() {
+    let moves = |port| (key("a", "moves"), desired("in", port, ws("/x", &[]), created(1)));
+    let stays = (key("a", "stays"), desired("in", 8080, ws("/y", &[]), created(1)));
+    let running = plan(&[moves(8080), stays.clone()]).layout;
+    let taken = SocketId { addr: ListenAddr::port(5000), owner: None };
+    let mut wanted = plan(&[moves(5000), stays.clone()]).layout;
+    wanted.without([&taken].into_iter(), &running);
+    assert_eq!(diff(&running, &wanted), vec![]);
+
+    // Its place is gone if another service was given the path.
+    let other = (key("b", "other"), desired("in", 8080, ws("/x", &[]), created(2)));
+    let mut wanted = plan(&[moves(5000), stays, other.clone()]).layout;
+    wanted.without([&taken].into_iter(), &running);
+    assert!(!wanted.services.contains_key(&key("a", "moves")));
+    assert!(wanted.services.contains_key(&other.0));
 }
 
 fn any_claim() -> impl Strategy<Value = Claim> {
