@@ -24,6 +24,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let (line, warnings) = cmdline::parse(&args.listen, &args.forward)?;
     let mut loaded = files::load(&sources, line)?;
     loaded.warnings.extend(warnings);
+    anyhow::ensure!(
+        !loaded.services.is_empty(),
+        "nothing to run: no service is given; write one under `services:`, or give one with -L"
+    );
     let level = match (args.trace, args.debug) {
         (true, _) => "trace",
         (_, true) => "debug",

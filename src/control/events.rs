@@ -70,6 +70,11 @@ pub(super) async fn run(
     let recorder = Recorder::new(client, Reporter { controller, instance: pod });
     loop {
         let note = notes.recv().await?;
+        if note.good {
+            tracing::info!(object = %note.key, reason = note.reason, "{}", note.text);
+        } else {
+            tracing::warn!(object = %note.key, reason = note.reason, "{}", note.text);
+        }
         let kind = kind();
         let reference = ObjectReference {
             api_version: Some(kind.api_version),

@@ -17,6 +17,7 @@ use super::socket::{Socket, Surroundings};
 use crate::base::{Origin, Reason, ServiceKey};
 use crate::metrics::Metrics;
 use crate::net::guard::Guard;
+use crate::net::listen::BindError;
 
 /// How long to wait before an address that could not be taken is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(1);
@@ -111,7 +112,7 @@ impl Supervisor {
                     self.sockets.insert(id, socket);
                 }
                 Err(error) => {
-                    let failure = (error.reason(), error.to_string());
+                    let failure = (error.reason(), words(&error));
                     if before.get(&id) != Some(&failure) {
                         tracing::warn!(addr = %id.addr, error = %failure.1, "cannot listen, trying again");
                     }
@@ -267,5 +268,13 @@ mod tests {
         let (delay, timeout) = (Duration::ZERO, Duration::from_secs(60));
         let drained = supervisor.drain(Drain { delay, timeout });
         assert!(tokio::time::timeout(2 * timeout, drained).await.is_ok());
+    }
+}
+
+/// What goes into a condition: an unusable address is only explained by the system.
+fn words(error: &BindError) -> String {
+    match error {
+        BindError::Unusable { source, .. } => format!("{error}: {source}"),
+        BindError::InUse { .. } | BindError::Forbidden { .. } => error.to_string(),
     }
 }

@@ -55,8 +55,8 @@ impl fmt::Display for Denied {
             Self::Metadata => "a cloud's metadata service",
             Self::Multicast => "a multicast address",
             Self::Broadcast => "the broadcast address",
-            Self::Own => "an address of this pod or its node",
-            Self::Listed => "denied by the operator",
+            Self::Own => "an address of this pod",
+            Self::Listed => "the API server, or denied by the flags of the process",
         })
     }
 }

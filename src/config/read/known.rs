@@ -104,8 +104,21 @@ const LACKING: &[(&str, &[&str])] = &[
 const HARMLESS: &[(&str, &[&str])] =
     &[("Config", &["log", "api", "metrics", "profiling"]), ("Service", &["status"])];
 
-/// A key near one of these, or with one of [`TELLTALES`] in it, was meant to protect something.
+/// A key near one of these, or with one of [`TELLTALES`] in it, was meant to protect something, or to
+/// say what listens and where traffic goes: without it a service would be open, or dial directly.
 const PROTECTING: &[&str] = &[
+    "services",
+    "addr",
+    "hostnames",
+    "handler",
+    "listener",
+    "forwarder",
+    "chain",
+    "chains",
+    "hops",
+    "nodes",
+    "connector",
+    "dialer",
     "auth",
     "auther",
     "authers",
@@ -135,7 +148,7 @@ const PROTECTING: &[&str] = &[
     "serverNames",
 ];
 
-const TELLTALES: &[&str] = &["auth", "passw", "secret", "tls", "whitelist"];
+const TELLTALES: &[&str] = &["auth", "passw", "secret", "tls", "whitelist", "addr", "adres"];
 
 /// What GOST does with a key that [`raw`](crate::config::raw) does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +170,7 @@ pub(super) fn in_gost(of: &str) -> impl Iterator<Item = (&'static str, InGost)> 
     lacking.chain(keys(HARMLESS, of).map(|key| (*key, InGost::Harmless)))
 }
 
-/// Whether a key protects something.
+/// Whether a service without the key would be open, or go another way.
 pub(super) fn is_protecting(key: &str) -> bool {
     PROTECTING.contains(&key)
 }

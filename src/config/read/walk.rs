@@ -150,13 +150,20 @@ fn walk_struct(
                     walked.insert(name.clone(), value);
                 }
             }
-            None => unknown(&key, &value, shape, &at, findings),
+            None => unknown(&key, &value, shape, &at, reading, findings),
         }
     }
     Value::Object(walked)
 }
 
-fn unknown(key: &str, value: &Value, shape: &Struct, at: &str, findings: &mut Findings) {
+fn unknown(
+    key: &str,
+    value: &Value,
+    shape: &Struct,
+    at: &str,
+    reading: Reading,
+    findings: &mut Findings,
+) {
     let in_gost = known::in_gost(&shape.name).find(|(name, _)| name.eq_ignore_ascii_case(key));
     match in_gost {
         Some(_) if is_empty(value) => {}
@@ -179,7 +186,10 @@ fn unknown(key: &str, value: &Value, shape: &Struct, at: &str, findings: &mut Fi
                 .or_else(|| names::nearest(key, all.iter().copied()));
             let offer = nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
             let message = format!("unknown key `{key}`{offer}");
-            if known::is_telling(key) || nearest.is_some_and(known::is_protecting) {
+            let refused = reading == Reading::Strict
+                || known::is_telling(key)
+                || nearest.is_some_and(known::is_protecting);
+            if refused {
                 findings.error(at, Reason::UnknownKey, message);
             } else {
                 findings.warn(at, Reason::UnknownKey, format!("{message} (ignored)"));

@@ -53,7 +53,10 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
         }
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let table = shared.table.load();
-        let endpoint = table.find(host.unwrap_or_default(), &path).ok_or(Rejection::NotFound)?;
+        let Some(endpoint) = table.find(host.unwrap_or_default(), &path) else {
+            tracing::debug!(host, path = &*path, "no service has this host and path");
+            return Err(Rejection::NotFound);
+        };
         let connection =
             parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?;
         connection.permit.lock().take();

@@ -33,7 +33,7 @@ fn nothing_and_empty_documents_are_nothing() {
 }
 
 #[test]
-fn a_typo_that_would_open_a_door_is_an_error_and_others_are_warnings() {
+fn a_typo_that_would_open_a_door_or_redirect_traffic_is_an_error_and_others_are_warnings() {
     let error = read("services: [{handler: {authr: x}}]").unwrap_err();
     assert_eq!(error.reason(), Reason::UnknownKey);
     assert_eq!(
@@ -41,18 +41,15 @@ fn a_typo_that_would_open_a_door_is_an_error_and_others_are_warnings() {
         ["services[0].handler.authr: unknown key `authr`; did you mean `authers`?"
             .replace("authers", "auther")]
     );
-    for key in ["ahut", "autherr", "basicAuth", "tsl", "admisson", "limter", "byppass"] {
+    for key in ["ahut", "autherr", "basicAuth", "tsl", "admisson", "limter", "byppass", "chian"] {
         let error = read(&format!("services: [{{{key}: x, handler: {{{key}: x}}}}]")).unwrap_err();
         assert!(error.0.iter().all(|e| e.reason == Reason::UnknownKey), "{key}: {error}");
     }
-    let documents = read("services: [{adr: ':1', foo: 1}]").unwrap();
-    assert_eq!(
-        warnings(&documents),
-        [
-            "services[0].adr: unknown key `adr`; did you mean `addr`? (ignored)",
-            "services[0].foo: unknown key `foo` (ignored)"
-        ]
-    );
+    for text in ["service: []", "services: [{adress: ':1'}]"] {
+        assert_eq!(read(text).unwrap_err().reason(), Reason::UnknownKey, "{text}");
+    }
+    let documents = read("services: [{foo: 1}]").unwrap();
+    assert_eq!(warnings(&documents), ["services[0].foo: unknown key `foo` (ignored)"]);
 }
 
 #[test]
@@ -104,8 +101,10 @@ fn tunnels_are_read_as_strictly_as_the_api_server_reads_them() {
         let error = read(&text(spec)).unwrap_err();
         assert!(error.to_string().starts_with("WsTunnel team-a/edge: services"), "{error}");
     }
-    let warned = read(&text("{Services: []}")).unwrap();
-    assert!(warnings(&warned)[0].contains("did you mean `services`?"), "{warned:?}");
+    let error = read(&text("{Services: []}")).unwrap_err();
+    assert!(error.to_string().contains("did you mean `services`?"), "{error}");
+    let error = read(&text("{foo: 1}")).unwrap_err();
+    assert_eq!(lines(&error), ["WsTunnel team-a/edge: foo: unknown key `foo`"]);
 }
 
 #[test]
