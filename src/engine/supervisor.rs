@@ -235,6 +235,14 @@ fn on_loopback(ip: IpAddr) -> bool {
     ip.is_unspecified() || ip.is_loopback()
 }
 
+/// What goes into a condition: an unusable address is only explained by the system.
+fn words(error: &BindError) -> String {
+    match error {
+        BindError::Unusable { source, .. } => format!("{error}: {source}"),
+        BindError::InUse { .. } | BindError::Forbidden { .. } => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,13 +276,5 @@ mod tests {
         let (delay, timeout) = (Duration::ZERO, Duration::from_secs(60));
         let drained = supervisor.drain(Drain { delay, timeout });
         assert!(tokio::time::timeout(2 * timeout, drained).await.is_ok());
-    }
-}
-
-/// What goes into a condition: an unusable address is only explained by the system.
-fn words(error: &BindError) -> String {
-    match error {
-        BindError::Unusable { source, .. } => format!("{error}: {source}"),
-        BindError::InUse { .. } | BindError::Forbidden { .. } => error.to_string(),
     }
 }
