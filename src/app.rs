@@ -6,7 +6,10 @@ mod banner;
 mod check;
 mod controller;
 mod files;
+mod output;
+mod places;
 mod process;
+mod reload;
 mod run;
 mod sidecar;
 

@@ -9,7 +9,7 @@ pub mod key;
 pub mod reason;
 pub mod secret;
 
-pub use addr::{Host, ListenAddr, Target};
+pub use addr::{Host, ListenAddr, Network, Target};
 pub use close::{CloseReason, Closed};
 pub use duration::GoDuration;
 pub use key::{Origin, ServiceKey};

@@ -8,23 +8,34 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-pub use args::{CheckArgs, Cli, Command, ControllerArgs, ProcessArgs, RunArgs, SidecarArgs};
+pub use args::{
+    CheckArgs, Cli, Command, ControllerArgs, Format, ProcessArgs, RunArgs, SidecarArgs,
+};
 
 /// Reads the process's arguments. Prints help or the error and ends the process where clap would.
 pub fn parse() -> Cli {
     Cli::parse_from(gost_forms(std::env::args_os()))
 }
 
-/// GOST's flags are Go's: long names take one dash. clap would read `-api` as `-a -p -i`.
+/// GOST's flags are Go's: one dash or two for short and long names, `=true` for switches. clap would
+/// read `-api` as `-a -p -i`.
 fn gost_forms(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    args.map(|arg| match arg.to_str() {
-        Some("-DD") => "--trace".into(),
-        Some(text) if text.starts_with("-api") || text.starts_with("-metrics") => {
-            format!("-{text}").into()
+    let form = |arg: OsString| {
+        let Some(text) = arg.to_str() else { return Some(arg) };
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let is_set = matches!(value, "" | "1" | "t" | "T" | "true" | "TRUE" | "True");
+        match name.strip_prefix("--").or_else(|| name.strip_prefix('-')).unwrap_or_default() {
+            "DD" => is_set.then(|| "--trace".into()),
+            "D" => is_set.then(|| "-D".into()),
+            "V" => is_set.then(|| "-V".into()),
+            "api" | "metrics" => Some(format!("--{}", text.trim_start_matches('-')).into()),
+            "L" | "F" | "C" | "O" | "R" => {
+                Some(format!("-{}", text.trim_start_matches('-')).into())
+            }
+            _ => Some(arg),
         }
-        _ => arg,
-    })
-    .collect()
+    };
+    args.filter_map(form).collect()
 }
 
 #[cfg(test)]
@@ -56,6 +67,33 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_read_as_gos_flag_package_reads_them() {
+        let cli = parse(&["adit", "--L=ws://:1", "--C", "a.yaml", "-D=false", "-DD=true"]).unwrap();
+        assert_eq!(
+            (cli.run.listen, cli.run.config),
+            (vec!["ws://:1".into()], vec!["a.yaml".into()])
+        );
+        assert!(!cli.run.debug && cli.run.trace);
+        let cli =
+            parse(&["adit", "-L", ":1", "-metrics", ":9000?path=/metrics", "-R", "10s"]).unwrap();
+        assert_eq!(cli.run.admin_addr().unwrap().unwrap().port, 9000);
+        assert_eq!(cli.run.reload, Some(std::time::Duration::from_secs(10)));
+        for (flag, value, hint) in [
+            ("-metrics", "u:hunter2@:9000", "no password"),
+            ("-metrics", ":9000?path=/m", "/metrics"),
+            ("-api", "u:hunter2@:1", "SIGHUP"),
+        ] {
+            let error = parse(&["adit", flag, value]).unwrap().run.admin_addr().unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(hint) && !error.contains("hunter2"), "{error}");
+        }
+        let error = parse(&["adit", "-R", "1ms"]).unwrap_err().to_string();
+        assert!(error.contains("at least 1s"), "{error}");
+        let version = parse(&["adit", "-V"]).unwrap_err();
+        assert_eq!(version.kind(), clap::error::ErrorKind::DisplayVersion);
+    }
+
+    #[test]
     fn run_is_a_word_for_the_same() {
         let cli = parse(&["adit", "run", "-L", "ws://:1"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Run(args)) if args.listen == ["ws://:1"]));
@@ -64,6 +102,5 @@ mod tests {
     #[test]
     fn an_unknown_flag_is_an_error() {
         assert!(parse(&["adit", "-Z"]).is_err());
-        assert!(parse(&["adit", "-api", ":1"]).is_err());
     }
 }

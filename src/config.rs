@@ -13,6 +13,7 @@
 pub mod cmdline;
 pub mod defaults;
 pub mod error;
+pub mod files;
 #[cfg(test)]
 mod gost_page;
 pub mod lower;

@@ -15,7 +15,7 @@ mod supervisor;
 
 pub use desired::{Claim, Desired, DesiredSet};
 pub use handle::{Engine, EngineOptions};
-pub use layout::{Content, Layout, SocketId, Step, diff};
+pub use layout::{Content, Layout, Medium, RemoteBind, SocketId, Step, diff};
 pub use plan::{Plan, Ports};
 pub use snapshot::{ServiceState, ServiceStatus, Snapshot};
 

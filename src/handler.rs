@@ -9,19 +9,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{CloseReason, Closed, ServiceKey, Target};
-use crate::config::model::{HandlerConfig, ListenerConfig, ServiceConfig};
+use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
+use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
+use crate::gate::bypass;
 use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
-use crate::net::dial::{Dial, DialError};
-use crate::route::{Route, RouteError};
+use crate::net::dial::Dial;
+use crate::route::{Ask, ForwardAsk, Forwarder, NodeError, Route, RouteContext, RouteError};
 
 mod access;
 mod auth;
 mod auto;
 mod error;
 mod http;
+mod relay;
 mod reply;
+mod socks4;
+mod socks5;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +51,15 @@ pub struct HandlerContext {
 /// A service's handler with its route. Cheap to share; one value serves every stream.
 pub struct Handler {
     config: HandlerConfig,
+    /// What its streams are made of.
+    network: Network,
     linger: Duration,
+    /// `ttl` of a udp listener: silence that ends a source's stream.
+    ttl: Option<Duration>,
     route: Route,
+    /// The targets of a handler that does not ask its client.
+    forwarder: Option<Forwarder>,
+    bypasses: Vec<Arc<Bypass>>,
     metrics: ServiceMetrics,
     key: ServiceKey,
 }
@@ -62,14 +74,34 @@ enum Exchanged {
 
 impl Handler {
     /// Builds it; nothing is started.
-    pub fn build(config: &ServiceConfig, context: HandlerContext) -> Self {
+    ///
+    /// # Errors
+    /// [`NodeError`] names the node of the chain that can never be dialled.
+    pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
         let HandlerContext { dialer, metrics, key } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
+            ListenerConfig::Rtcp(listener) => listener.linger_timeout,
+            // Datagrams have no half-close.
+            ListenerConfig::Udp(listener) => listener.ttl,
         };
-        let route = Route::new(config, key.origin.clone(), dialer);
-        Self { config: config.handler.clone(), linger, route, metrics, key }
+        let (network, ttl) = match &config.listener {
+            ListenerConfig::Udp(listener) => (Network::Udp, Some(listener.ttl)),
+            _ => (Network::Tcp, None),
+        };
+        let context = RouteContext { origin: key.origin.clone(), dialer, metrics: metrics.clone() };
+        Ok(Self {
+            config: config.handler.clone(),
+            network,
+            linger,
+            ttl,
+            route: Route::build(config, &config.chain, context)?,
+            forwarder: config.handler.forward().map(Forwarder::new),
+            bypasses: config.gates.bypasses.clone(),
+            metrics,
+            key,
+        })
     }
 
     /// Serves one stream to its end, writes its access line and counts it. `stop` cuts it: the
@@ -106,9 +138,13 @@ impl Handler {
             Exchanged::Done(closed) => return Ok(closed),
         };
         let idle = match &self.config {
-            HandlerConfig::Auto(http) | HandlerConfig::Http(http) => http.idle_timeout,
+            HandlerConfig::Auto(auto) => auto.http.idle_timeout,
+            HandlerConfig::Http(http) => http.idle_timeout,
             HandlerConfig::Forward(forward) => forward.idle_timeout,
+            // As in GOST, these have none.
+            HandlerConfig::Socks4(_) | HandlerConfig::Socks5(_) | HandlerConfig::Relay(_) => None,
         };
+        let idle = idle.into_iter().chain(self.ttl).min();
         let options = PipeOptions { idle, linger: self.linger };
         Ok(pipe(&mut client, &mut target, options, stop, |direction, n| self.count(direction, n))
             .await)
@@ -121,18 +157,17 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
         match &self.config {
-            HandlerConfig::Auto(config) => {
-                let client = auto::http_only(client, stop).await?;
-                self.http(config, client, access, stop).await
-            }
+            HandlerConfig::Auto(config) => self.auto(config, client, access, stop).await,
+            HandlerConfig::Socks4(config) => self.socks4(config, client, access, stop).await,
+            HandlerConfig::Socks5(config) => self.socks5(config, client, access, stop).await,
+            HandlerConfig::Relay(config) => self.relay(config, client, access, stop).await,
             HandlerConfig::Http(config) => self.http(config, client, access, stop).await,
-            HandlerConfig::Forward(config) => {
-                access.target = Some(config.target.clone());
+            HandlerConfig::Forward(_) => {
                 let mut client = client;
-                match self.connect(&config.target, stop).await {
+                match self.forward_to(self.network, access, stop).await {
                     Ok(target) => Ok(Exchanged::Tunnel(client, target)),
                     Err(HandlerError::Stopped) => {
-                        ended(&mut client, Ending::Restart, FAREWELL).await;
+                        cut(&mut client).await;
                         Err(HandlerError::Stopped)
                     }
                     Err(e) => Err(e),
@@ -141,21 +176,69 @@ impl Handler {
         }
     }
 
+    /// Whether the service lets its clients go to `target`. Asked before the dial; the refusal is
+    /// the protocol's own (403, reply 2, code 92, status 3), as in GOST.
+    fn check_target(&self, network: Network, target: &Target) -> Result<(), HandlerError> {
+        if bypass::matches(&self.bypasses, network, target) {
+            self.metrics.refused("bypass");
+            return Err(HandlerError::Bypassed);
+        }
+        Ok(())
+    }
+
+    /// A stream to one of the forwarder's targets, with its metrics.
+    async fn forward_to(
+        &self,
+        network: Network,
+        access: &mut Access,
+        stop: &CancellationToken,
+    ) -> Result<BoxIo, HandlerError> {
+        let Some(forwarder) = &self.forwarder else {
+            return Err(HandlerError::Route(RouteError::NoTarget));
+        };
+        let Access { peer, user, target, .. } = access;
+        let ask = ForwardAsk { network, client: *peer, user: user.as_deref() };
+        let connecting = async {
+            match forwarder.connect(&self.route, &ask).await {
+                Ok((reached, io)) => {
+                    *target = Some(reached);
+                    Ok(io)
+                }
+                Err((tried, error)) => {
+                    *target = tried;
+                    Err(error)
+                }
+            }
+        };
+        self.connected(connecting, stop).await
+    }
+
     /// A stream to `target`, with its metrics.
     async fn connect(
         &self,
         target: &Target,
+        access: &Access,
+        stop: &CancellationToken,
+    ) -> Result<BoxIo, HandlerError> {
+        let (client, user) = (access.peer, access.user.as_deref());
+        let ask = Ask { network: Network::Tcp, target, client, user };
+        self.connected(self.route.connect(&ask), stop).await
+    }
+
+    async fn connected(
+        &self,
+        connecting: impl Future<Output = Result<BoxIo, RouteError>>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let started = Instant::now();
         let result = tokio::select! {
-            result = self.route.connect(target) => result,
+            result = connecting => result,
             () = stop.cancelled() => return Err(HandlerError::Stopped),
         };
         self.metrics.dial_seconds.observe(started.elapsed().as_secs_f64());
         result.map_err(|e| {
             self.metrics.dial_failed(e.label());
-            if let RouteError::Dial(DialError::EgressDenied { why, .. }) = &e {
+            if let Some(why) = e.egress_denied() {
                 self.metrics.egress_denied(why.as_str());
             }
             HandlerError::Route(e)
@@ -168,6 +251,11 @@ impl Handler {
             Direction::Down => self.metrics.bytes_down.inc_by(n),
         }
     }
+}
+
+/// Ends a client's stream because the service goes: Close 1012 over a WebSocket.
+async fn cut(client: &mut BoxIo) {
+    ended(client, Ending::Restart, FAREWELL).await;
 }
 
 /// The end of a stream without payload.

@@ -6,6 +6,7 @@
 
 mod adapt;
 mod chunk;
+mod exchange;
 pub mod inbound;
 mod pipe;
 mod pool;
@@ -15,7 +16,8 @@ mod stream;
 
 pub use adapt::AsyncIo;
 pub use chunk::{Chunk, HEADROOM};
-pub use inbound::{Accept, Inbound};
+pub use exchange::Exchange;
+pub use inbound::{Accept, Inbound, Surroundings};
 pub use pipe::{Direction, PipeOptions, pipe};
 pub use prefixed::Prefixed;
 pub use read::{Read, ReadError, read_wire};

@@ -26,11 +26,11 @@
 //! | 0 | [`base`]: keys, addresses, durations, secrets, reasons |
 //! | 1 | [`proto`]: wire formats · [`config`]: from text to validated services · [`metrics`] |
 //! | 2 | [`crd`]: the custom resource · [`io`]: streams, buffers, the pipe · [`shutdown`] |
-//! | 3 | [`net`]: sockets, names, the egress guard |
-//! | 4 | [`transport`]: WebSocket, both sides |
+//! | 3 | [`net`]: sockets, names, the egress guard · [`gate`]: who may come, where to, how fast |
+//! | 4 | [`transport`]: WebSocket, both sides; many streams in one |
 //! | 5, 6, 7 | [`connector`], [`route`], [`handler`] |
 //! | 8 | [`engine`]: plan, diff, supervisor, snapshot |
-//! | 9 | [`control`]: the controller · [`sidecar`]: the folder · [`admin`]: probes |
+//! | 9 | [`control`]: the controller · [`sidecar`]: files and folders, and their changes · [`admin`]: probes |
 //! | 10 | [`app`], [`cli`], [`telemetry`] |
 //!
 //! # Words
@@ -67,6 +67,7 @@ pub mod crd;
 pub mod io;
 pub mod shutdown;
 
+pub mod gate;
 pub mod net;
 
 pub mod transport;

@@ -1,7 +1,8 @@
 //! Every metric of the process, in one registry and one table.
 //!
 //! Floor 1. Labels are closed: the namespace, tunnel and service of an object that exists, and at
-//! most one closed enum beside them. Never a peer's address or anything else that a peer chooses.
+//! most one closed enum beside them, and the name of a node of its configuration. Never a peer's
+//! address or anything else that a peer chooses.
 
 mod service;
 mod table;
@@ -35,6 +36,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// `adit_config_reload_failures_total`: changes of files that were refused.
     pub config_reload_failures: IntCounter,
+    /// `adit_config_last_reload_successful`: 0 while a newer configuration than the one that runs is refused.
+    pub config_last_reload_successful: IntGauge,
     /// `adit_kube_watch_events_total{verb}`: events of the WsTunnel watch.
     pub kube_watch_events: IntCounterVec,
     /// `adit_kube_watch_errors_total{error}`: failures of the WsTunnel watch.
@@ -69,6 +72,9 @@ impl Metrics {
             config_reload_failures: IntCounter::with_opts(opts(
                 "adit_config_reload_failures_total",
             ))?,
+            config_last_reload_successful: IntGauge::with_opts(opts(
+                "adit_config_last_reload_successful",
+            ))?,
             kube_watch_events: counters("adit_kube_watch_events_total", &["verb"])?,
             kube_watch_errors: counters("adit_kube_watch_errors_total", &["error"])?,
             kube_watch_stale: IntGauge::with_opts(opts("adit_kube_watch_stale_seconds"))?,
@@ -77,9 +83,10 @@ impl Metrics {
             task_up: gauges("adit_task_up", &["task"])?,
             registry,
         };
+        metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 14] = [
+        let all: [Box<dyn Collector>; 15] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
@@ -88,6 +95,7 @@ impl Metrics {
             Box::new(metrics.handshakes.clone()),
             Box::new(metrics.draining.clone()),
             Box::new(metrics.config_reload_failures.clone()),
+            Box::new(metrics.config_last_reload_successful.clone()),
             Box::new(metrics.kube_watch_events.clone()),
             Box::new(metrics.kube_watch_errors.clone()),
             Box::new(metrics.kube_watch_stale.clone()),
@@ -158,6 +166,9 @@ mod tests {
         service.ended("finished");
         service.dial_failed("timeout");
         service.egress_denied("loopback");
+        service.refused("admission");
+        service.datagram_dropped("queue");
+        service.node_dial("hop/node", "ok");
         let mut names: Vec<_> = metrics
             .registry
             .gather()
@@ -176,6 +187,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let service = metrics.service(&ServiceKey::new(Origin::tunnel("ns", "gone"), "s"));
         service.bytes_up.inc_by(3);
+        service.node_dial("hop/node", "ok");
         assert!(metrics.encode().unwrap().contains("gone"));
         drop(service);
         assert!(!metrics.encode().unwrap().contains("gone"));

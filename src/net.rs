@@ -8,3 +8,5 @@ pub mod dial;
 pub mod guard;
 pub mod listen;
 pub mod resolve;
+pub mod tls;
+pub mod udp;

@@ -2,8 +2,17 @@
 //!
 //! Floor 1. A decoder answers `None` while it needs more bytes, and leaves the rest to the caller.
 
+pub mod address;
 pub mod http1;
+pub mod proxy_protocol;
+pub mod relay;
+pub mod smux;
+pub mod socks4;
+pub mod socks5;
 pub mod ws;
+
+#[cfg(test)]
+mod wire_tests;
 
 /// A value that stands at the beginning of a stream.
 pub trait Wire: Sized {
@@ -18,4 +27,9 @@ pub trait Wire: Sized {
     /// # Errors
     /// No further byte can make this a value.
     fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, Self::Error>;
+}
+
+/// The first `N` bytes, if they are there.
+fn fixed<const N: usize>(input: &[u8]) -> Option<&[u8; N]> {
+    input.first_chunk()
 }

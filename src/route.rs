@@ -1,119 +1,254 @@
 //! From a target to a stream: directly, or hop by hop.
 //!
 //! Floor 6. The first hop is dialled; each further hop, and the target, is asked for at the hop
-//! before it, so names are resolved where they mean something.
+//! before it, so names are resolved where they mean something. Each hop chooses one of its nodes; a
+//! node that fails gives its place to the next one within the same attempt, before any byte of the
+//! client has left.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Origin, Target};
-use crate::config::model::{ChainConfig, DialerConfig, NodeConfig, ServiceConfig};
-use crate::connector::{self, ConnectError};
+use crate::base::{Host, Network, Origin, Target};
+use crate::config::model::{ChainConfig, HandlerConfig, Names, ServiceConfig};
+use crate::gate::bypass;
 use crate::io::BoxIo;
-use crate::net::dial::{DIAL_TIMEOUT, Dial, DialError};
-use crate::transport::ws_client::{self, WsConnectError};
+use crate::metrics::ServiceMetrics;
+use crate::net::dial::{Dial, DialError};
 
-/// A target that was not reached.
-#[derive(Debug, thiserror::Error)]
-pub enum RouteError {
-    /// The target, or the first node, could not be dialled.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// A node did not become a WebSocket.
-    #[error("node {node}")]
-    Handshake {
-        /// Its name.
-        node: String,
-        /// What went wrong.
-        source: WsConnectError,
-    },
-    /// A node did not open the way to the next one, or to the target.
-    #[error("node {node}, asked for {target}")]
-    Connect {
-        /// Its name.
-        node: String,
-        /// What it was asked for.
-        target: Target,
-        /// What went wrong.
-        source: ConnectError,
-    },
+mod error;
+mod forward;
+mod hop;
+mod select;
+mod share;
+mod walk;
+
+pub use error::RouteError;
+pub use forward::{ForwardAsk, Forwarder};
+pub use hop::NodeError;
+
+use hop::Hop;
+use select::{By, Hashed};
+use share::Deadline;
+use walk::{Blame, Failed, Step, Walk};
+
+/// What a client asks a route for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Streams or datagrams.
+    pub network: Network,
+    /// Where to.
+    pub target: &'a Target,
+    /// Who asks: selector `hash` goes by it.
+    pub client: SocketAddr,
+    /// The user that the client proved to be: before its address.
+    pub user: Option<&'a str>,
 }
 
-impl RouteError {
-    /// The label of `adit_upstream_dial_errors_total{reason}`.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Dial(e) => e.label(),
-            Self::Handshake { source, .. } => source.label(),
-            Self::Connect { source, .. } => source.label(),
-        }
-    }
+/// What a route needs from its surroundings.
+#[derive(Clone)]
+pub struct RouteContext {
+    /// For whom it dials: the guard's rules depend on it.
+    pub origin: Origin,
+    /// Opens connections.
+    pub dialer: Arc<dyn Dial>,
+    /// The service's series.
+    pub metrics: ServiceMetrics,
 }
 
-/// The way of one service to its targets.
+/// The way of one service to its targets. It keeps how the nodes fare, so it lives as long as the
+/// service's handler.
 pub struct Route {
     dialer: Arc<dyn Dial>,
     origin: Origin,
-    chain: Arc<ChainConfig>,
+    metrics: ServiceMetrics,
+    hops: Vec<Hop>,
+    names: Names,
     retries: u32,
-    /// For each step: a dial, a handshake, an answer of a node.
-    within: Duration,
+    /// For one attempt's dials and handshakes.
+    within: Option<Duration>,
+    hash_by_target: bool,
 }
 
 impl Route {
-    /// The route of a service.
-    pub fn new(config: &ServiceConfig, origin: Origin, dialer: Arc<dyn Dial>) -> Self {
-        let (chain, retries) = (config.chain.clone(), config.retries);
-        Self { dialer, origin, chain, retries, within: DIAL_TIMEOUT }
+    /// The route of a service through a chain: the one of its handler, or of its listener.
+    ///
+    /// # Errors
+    /// [`NodeError`] names the node whose TLS cannot work.
+    pub fn build(
+        config: &ServiceConfig,
+        chain: &ChainConfig,
+        context: RouteContext,
+    ) -> Result<Self, NodeError> {
+        let RouteContext { origin, dialer, metrics } = context;
+        Ok(Self {
+            dialer,
+            origin,
+            metrics,
+            hops: chain.hops.iter().map(Hop::build).collect::<Result<_, _>>()?,
+            names: config.names.clone(),
+            retries: config.retries,
+            within: config.dial_timeout,
+            hash_by_target: hash_by_target(&config.handler),
+        })
     }
 
-    /// A stream to `target`, after as many attempts as configured.
+    /// A stream to the target, after as many attempts as configured. Of [`Network::Udp`]: one
+    /// datagram per chunk.
     ///
     /// # Errors
     /// [`RouteError`] of the last attempt.
-    pub async fn connect(&self, target: &Target) -> Result<BoxIo, RouteError> {
+    pub async fn connect(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
         let mut left = self.retries;
         loop {
-            match self.attempt(target).await {
+            match self.attempt(ask).await {
                 Err(e) if left > 0 => {
                     left -= 1;
-                    tracing::debug!(%target, error = %e, left, "trying again");
+                    tracing::debug!(to = %ask.target, error = %e, left, "trying again");
                 }
                 result => return result,
             }
         }
     }
 
-    async fn attempt(&self, target: &Target) -> Result<BoxIo, RouteError> {
-        let mut hops = self.chain.hops.iter().peekable();
-        let Some(first) = hops.peek() else {
-            return Ok(self.dialer.dial(&self.origin, target, None).await?);
+    /// Tries the nodes of every hop until one way is open or the time is over.
+    async fn attempt(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
+        let until = Deadline::after(self.within);
+        let target = if self.hops.is_empty() {
+            ask.target.clone()
+        } else {
+            self.resolved(&self.names, ask.target, until).await?
         };
-        let keepalive = match &first.dialer {
-            DialerConfig::Tcp { keepalive } => keepalive,
-            DialerConfig::Ws(config) => &config.keepalive,
-        };
-        let mut io = self.dialer.dial(&self.origin, &first.addr, keepalive.as_ref()).await?;
-        while let Some(node) = hops.next() {
-            io = self.shake_hands(io, node).await?;
-            let next = hops.peek().map_or(target, |node| &node.addr);
-            io = connector::connect(io, &node.connector, next, self.within).await.map_err(
-                |source| RouteError::Connect {
-                    node: node.name.clone(),
-                    target: next.clone(),
-                    source,
-                },
-            )?;
+        let ask = Ask { target: &target, ..*ask };
+        let mut plan = self.plan(&ask);
+        // Nodes that were silent about the target; guilty if another one is not.
+        let mut silent: Vec<(Step<'_>, &'static str)> = Vec::new();
+        let mut fresh_session = true;
+        loop {
+            let others = plan.iter().map(|(_, order)| order.len().saturating_sub(1)).sum();
+            let steps: Vec<Step<'_>> = plan.iter().filter_map(Step::first_of).collect();
+            let share = until.share(others);
+            let own = self.within.unwrap_or(Duration::MAX);
+            let answer = if others == 0 { own } else { share.left() };
+            let walk = Walk { route: self, steps: &steps, until: share, answer };
+            let Failed { error, blame } = match walk.to(&ask).await {
+                Ok(io) => {
+                    silent.iter().for_each(|(step, reason)| self.ill(*step, reason));
+                    return Ok(io);
+                }
+                Err(failed) => failed,
+            };
+            let at = match blame {
+                Blame::Node(at) | Blame::Silence(at) => at,
+                Blame::Nobody => return Err(error),
+            };
+            let Some(step) = steps.get(at).copied() else { return Err(error) };
+            // A session that died as it was used: the next stream is one of a new session.
+            if matches!(blame, Blame::Silence(_))
+                && step.node.is_multiplexed()
+                && error.label() != "timeout"
+                && std::mem::take(&mut fresh_session)
+            {
+                continue;
+            }
+            match blame {
+                Blame::Silence(_) => silent.push((step, error.label())),
+                _ => self.ill(step, error.label()),
+            }
+            // The node itself, or the one before it, on whose word it was judged.
+            let Some((_, order)) = plan.iter_mut().take(at + 1).rev().find(|(_, o)| o.len() > 1)
+            else {
+                return Err(error);
+            };
+            order.remove(0);
+            if until.passed() {
+                return Err(error);
+            }
+            tracing::debug!(to = %ask.target, error = %error, "trying another node");
         }
-        Ok(io)
     }
 
-    async fn shake_hands(&self, io: BoxIo, node: &NodeConfig) -> Result<BoxIo, RouteError> {
-        match &node.dialer {
-            DialerConfig::Tcp { .. } => Ok(io),
-            DialerConfig::Ws(config) => ws_client::connect(io, config, self.within)
-                .await
-                .map_err(|source| RouteError::Handshake { node: node.name.clone(), source }),
+    /// The hops up to the first one that the target passes by, each with its nodes in the order in
+    /// which they are tried.
+    fn plan(&self, ask: &Ask<'_>) -> Vec<(&Hop, Vec<usize>)> {
+        let hash = match ask.user {
+            Some(user) => Hashed::User(user),
+            None if self.hash_by_target => Hashed::Target(ask.target),
+            None => Hashed::Client(ask.client.ip()),
+        };
+        let by = By { network: ask.network, target: Some(ask.target), hash };
+        let mut plan = Vec::with_capacity(self.hops.len());
+        for hop in &self.hops {
+            let passed_by = bypass::matches(&hop.bypasses, ask.network, ask.target);
+            let order = if passed_by { Vec::new() } else { hop.nodes.order(&by) };
+            if order.is_empty() {
+                tracing::debug!(
+                    to = %ask.target, hop = hop.name, hops = plan.len(),
+                    "passed by: the chain ends before this hop"
+                );
+                break;
+            }
+            plan.push((hop, order));
+        }
+        plan
+    }
+
+    /// The target with its name resolved here, if there are names for it.
+    async fn resolved(
+        &self,
+        names: &Names,
+        target: &Target,
+        until: Deadline,
+    ) -> Result<Target, DialError> {
+        let Some(Host::Name(name)) = &target.host else { return Ok(target.clone()) };
+        if names.hosts.is_none() && names.resolver.is_none() {
+            return Ok(target.clone());
+        }
+        let lookup = self.dialer.lookup(&self.origin, names, name);
+        let ips = match tokio::time::timeout(until.left(), lookup).await {
+            Ok(Ok(ips)) => ips,
+            Ok(Err(cause)) => return Err(DialError::Dns { target: target.clone(), cause }),
+            Err(_) => return Err(DialError::Timeout { target: target.clone() }),
+        };
+        let host = ips.first().map(|ip| Host::Ip(*ip)).or_else(|| target.host.clone());
+        Ok(Target { host, port: target.port })
+    }
+
+    /// A node was reached and shook hands.
+    fn well(&self, step: Step<'_>) {
+        self.metrics.node_dial(&step.node.label, "ok");
+        if step.hop.nodes.succeeded(step.index) {
+            tracing::warn!(node = step.node.label, "the node is back");
+        }
+    }
+
+    /// A node failed.
+    fn ill(&self, step: Step<'_>, reason: &'static str) {
+        self.metrics.node_dial(&step.node.label, reason);
+        if step.hop.nodes.failed(step.index) {
+            tracing::warn!(node = step.node.label, reason, "the node has failed");
         }
     }
 }
+
+impl<'a> Step<'a> {
+    fn first_of((hop, order): &(&'a Hop, Vec<usize>)) -> Option<Self> {
+        let index = *order.first()?;
+        Some(Self { hop, index, node: hop.nodes.node(index)? })
+    }
+}
+
+/// `hash: host` of the handler.
+fn hash_by_target(handler: &HandlerConfig) -> bool {
+    match handler {
+        HandlerConfig::Auto(auto) => auto.http.hash_by_target,
+        HandlerConfig::Http(http) => http.hash_by_target,
+        HandlerConfig::Socks4(socks) => socks.hash_by_target,
+        HandlerConfig::Socks5(socks) => socks.hash_by_target,
+        HandlerConfig::Relay(relay) => relay.hash_by_target,
+        HandlerConfig::Forward(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use crate::config::model::{DialerConfig, HandlerConfig, ListenerConfig, ServiceConfig};
+use crate::config::model::{
+    DialerConfig, ForwardConfig, HandlerConfig, ListenerConfig, NodeConfig, ServiceConfig,
+};
 use crate::engine::{ServiceState, Snapshot};
 
 /// Prints it to standard output.
@@ -22,17 +24,21 @@ pub(super) fn print(snapshot: &Snapshot) -> io::Result<()> {
 
 fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
     let handler = match &config.handler {
-        HandlerConfig::Auto(_) | HandlerConfig::Http(_) => "http proxy".to_string(),
-        HandlerConfig::Forward(forward) => format!("forwards to {}", forward.target),
+        HandlerConfig::Auto(_) => "http and socks proxy".to_string(),
+        HandlerConfig::Http(_) => "http proxy".to_string(),
+        HandlerConfig::Socks4(_) => "socks4 proxy".to_string(),
+        HandlerConfig::Socks5(_) => "socks5 proxy".to_string(),
+        HandlerConfig::Relay(relay) => match &relay.forward {
+            Some(to) => format!("relay to {}", targets(to)),
+            None => "relay".to_string(),
+        },
+        HandlerConfig::Forward(forward) => format!("forwards to {}", targets(&forward.to)),
     };
     let through: Vec<_> = config
         .chain
         .hops
         .iter()
-        .map(|node| match &node.dialer {
-            DialerConfig::Tcp { .. } => node.addr_text.clone(),
-            DialerConfig::Ws(ws) => format!("ws {} {}", node.addr_text, ws.path),
-        })
+        .map(|hop| hop.nodes.iter().map(node).collect::<Vec<_>>().join(" or "))
         .collect();
     let through =
         if through.is_empty() { String::new() } else { format!(" through {}", through.join(", ")) };
@@ -40,7 +46,8 @@ fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
     match &config.listener {
         ListenerConfig::Ws(ws) => {
             let path = &ws.path.0;
-            let mut text = format!("{name}: {handler} on ws {local} {path}{through}\n");
+            let kind = config.listener.kind();
+            let mut text = format!("{name}: {handler} on {kind} {local} {path}{through}\n");
             if !matches!(config.handler, HandlerConfig::Forward(_)) {
                 text += &format!(
                     "  a client here:   adit -L http://127.0.0.1:1080 -F '{}'\n",
@@ -53,9 +60,10 @@ fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
             }
             text
         }
-        ListenerConfig::Tcp(_) => {
-            let mut text = format!("{name}: {handler} on tcp {local}{through}\n");
-            if !matches!(config.handler, HandlerConfig::Forward(_)) {
+        listener => {
+            let kind = listener.kind();
+            let mut text = format!("{name}: {handler} on {kind} {local}{through}\n");
+            if matches!(config.handler, HandlerConfig::Auto(_) | HandlerConfig::Http(_)) {
                 text += &format!(
                     "  try: curl -x http://127.0.0.1:{} http://example.com/\n",
                     local.port()
@@ -66,12 +74,20 @@ fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
     }
 }
 
+fn targets(to: &ForwardConfig) -> String {
+    to.nodes.iter().map(|node| node.target.to_string()).collect::<Vec<_>>().join(" or ")
+}
+
+fn node(node: &NodeConfig) -> String {
+    match &node.dialer {
+        DialerConfig::Tcp { .. } => node.addr_text.clone(),
+        DialerConfig::Ws(ws) => format!("{} {} {}", node.dialer.kind(), node.addr_text, ws.path),
+    }
+}
+
 /// The `-F` of a client on this machine. Credentials are named, not shown.
 fn client_url(config: &ServiceConfig, local: SocketAddr, path: &str) -> String {
-    let needs_user = match &config.handler {
-        HandlerConfig::Auto(http) | HandlerConfig::Http(http) => http.users.is_some(),
-        HandlerConfig::Forward(_) => false,
-    };
-    let user = if needs_user { "USER:PASSWORD@" } else { "" };
-    format!("ws://{user}127.0.0.1:{}?path={path}", local.port())
+    let user = if config.handler.is_open() { "" } else { "USER:PASSWORD@" };
+    let kind = config.listener.kind();
+    format!("{kind}://{user}127.0.0.1:{}?path={path}", local.port())
 }

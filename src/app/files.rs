@@ -1,28 +1,22 @@
 //! From texts to services: what `run`, `sidecar` and `check` share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-
-use crate::base::{Origin, Reason, ServiceKey};
+use super::places::Places;
+use crate::base::{Origin, Reason, Secret, ServiceKey};
+use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::config::files::{Files, Need, referenced};
 use crate::config::lower::{LowerContext, Lowered, lower, lower_tunnel};
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
 use crate::engine::{Claim, Desired, DesiredSet};
+use crate::sidecar::{Inputs, Look};
 
 /// How long tunnels of a service go on when it leaves the files.
 const DRAIN: Duration = Duration::from_secs(60);
-
-/// A text and the name that errors call it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
-    pub name: String,
-    pub text: String,
-}
 
 /// Services that may run.
 #[derive(Debug, Default)]
@@ -38,51 +32,107 @@ impl Loaded {
     }
 }
 
-/// Reads files; `-` is standard input.
-///
-/// # Errors
-/// A file that cannot be read, with its name.
-pub(super) fn sources(paths: &[String]) -> anyhow::Result<Vec<Source>> {
-    let source = |path: &String| {
-        let text = if path == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
-        } else {
-            std::fs::read_to_string(path)
-        };
-        let text = text.with_context(|| format!("cannot read {path}"))?;
-        Ok(Source { name: path.clone(), text })
-    };
-    paths.iter().map(source).collect()
+/// What the inputs say, and what they looked like just before they were read.
+pub(super) struct Attempt {
+    pub outcome: Result<Loaded, ConfigErrors>,
+    pub seen: Look,
 }
 
-/// From texts and the command line to services. The GOST documents of all sources and the command
-/// line are one configuration, as in GOST; every `WsTunnel` is one of its own.
-///
-/// # Errors
-/// Everything that is wrong in all of them, each with its file.
-pub(super) fn load(sources: &[Source], line: raw::Config) -> Result<Loaded, ConfigErrors> {
-    let mut all = Documents::default();
-    let mut errors = Vec::new();
-    for source in sources {
-        match read(&source.text) {
-            Ok(documents) => merge(&mut all, documents, &source.name),
-            Err(found) => errors.extend(found.within(&source.name).0),
+/// The documents of all inputs and of the command line.
+pub(super) struct Merged {
+    pub documents: Documents,
+    places: Places,
+    errors: Vec<Diagnostic>,
+}
+
+impl Merged {
+    /// The documents if all of them could be read.
+    ///
+    /// # Errors
+    /// Everything that could not be read, each with its file.
+    pub(super) fn complete(self) -> Result<Documents, ConfigErrors> {
+        if self.errors.is_empty() { Ok(self.documents) } else { Err(ConfigErrors(self.errors)) }
+    }
+}
+
+/// Reads inputs. The GOST documents of all of them and the command line are one configuration, as in
+/// GOST; every `WsTunnel` is one of its own.
+pub(super) fn merge(inputs: &Inputs, line: &Line) -> Merged {
+    let mut merged =
+        Merged { documents: Documents::default(), places: Places::default(), errors: Vec::new() };
+    let all = &mut merged.documents;
+    for file in inputs.read() {
+        let file = match file {
+            Ok(file) => file,
+            Err((name, error)) => {
+                merged.errors.push(Diagnostic::new(name, Reason::Invalid, error.to_string()));
+                continue;
+            }
+        };
+        match read(&file.text) {
+            Ok(documents) => {
+                merged.places.file(&file.name, &all.gost, &documents.gost);
+                let warnings = documents.warnings.into_iter();
+                all.warnings.extend(warnings.map(|warning| warning.within(&file.name)));
+                all.gost.extend(documents.gost);
+                all.tunnels.extend(documents.tunnels);
+                all.secrets.0.extend(documents.secrets.0);
+            }
+            Err(found) => merged.errors.extend(found.within(&file.name).0),
         }
     }
-    let mut loaded = Loaded { warnings: std::mem::take(&mut all.warnings), ..Loaded::default() };
-    append(&mut all.gost, line);
-    let gost = lower(&all.gost, &LowerContext::files("default", &all.secrets));
+    merged.places.line(&all.gost, line);
+    all.gost.extend(line.config.clone());
+    all.warnings.extend(line.warnings.iter().cloned());
+    merged
+}
+
+/// From inputs and the command line to services, or everything that is wrong in all of them.
+pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
+    let seen = inputs.look([]);
+    let Merged { documents: all, places, mut errors } = merge(inputs, line);
+    let mut loaded = Loaded { warnings: all.warnings, ..Loaded::default() };
+    let configs = || std::iter::once(&all.gost).chain(specs(&all.tunnels));
+    let needs: BTreeMap<String, Need> = configs().flat_map(referenced).collect();
+    let seen = seen.referring(needs.keys().map(String::as_str));
+    let files = read_referenced(&needs);
+    let gost = lower(&all.gost, &LowerContext::files("default", &all.secrets).with_files(&files));
+    let tell = |found: Vec<Diagnostic>| found.into_iter().map(|d| places.tell(d)).collect();
+    let gost = match gost {
+        Ok(lowered) => Ok(Lowered { warnings: tell(lowered.warnings), ..lowered }),
+        Err(found) => Err(ConfigErrors(tell(found.0))),
+    };
     take(&mut loaded, &mut errors, &Origin::Files, gost);
     for tunnel in all.tunnels.iter().filter(|tunnel| !tunnel.spec.suspend) {
-        let context = LowerContext::files(&tunnel.namespace, &all.secrets);
+        let context = LowerContext::files(&tunnel.namespace, &all.secrets).with_files(&files);
         let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
         let lowered =
             lower_tunnel(&tunnel.spec, &context).map_err(|found| found.within(&tunnel.title()));
         take(&mut loaded, &mut errors, &origin, lowered);
     }
     errors.extend(twice(&all.tunnels));
-    if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) }
+    let outcome = if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) };
+    Attempt { outcome, seen }
+}
+
+fn specs(tunnels: &[TunnelDoc]) -> impl Iterator<Item = &raw::Config> {
+    tunnels.iter().map(|tunnel| &tunnel.spec.config)
+}
+
+/// Reads the files that configurations refer to. What cannot be read is an error of the field that
+/// names it, when the configuration is lowered.
+fn read_referenced(needs: &BTreeMap<String, Need>) -> Files {
+    let mut files = Files::default();
+    for (path, need) in needs {
+        let bytes = std::fs::read(path);
+        let absent = bytes.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        if absent && *need == Need::Optional {
+            continue;
+        }
+        let bytes = bytes.map(|bytes| Secret::new(bytes.into())).map_err(|e| e.to_string());
+        files.0.insert(path.clone(), bytes);
+    }
+    files
 }
 
 /// Says in the log what was read in spite of a doubt.
@@ -90,21 +140,6 @@ pub(super) fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-}
-
-fn merge(all: &mut Documents, documents: Documents, name: &str) {
-    append(&mut all.gost, documents.gost);
-    all.tunnels.extend(documents.tunnels);
-    all.secrets.0.extend(documents.secrets.0);
-    all.warnings.extend(documents.warnings.into_iter().map(|warning| warning.within(name)));
-}
-
-/// GOST joins the lists of its sources.
-fn append(all: &mut raw::Config, more: raw::Config) {
-    all.services.extend(more.services);
-    all.chains.extend(more.chains);
-    all.hops.extend(more.hops);
-    all.authers.extend(more.authers);
 }
 
 fn take(

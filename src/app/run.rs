@@ -3,31 +3,38 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use super::process::{Process, ProcessOptions};
-use super::{banner, files};
+use super::reload::Source;
+use super::{banner, files, output};
 use crate::cli::RunArgs;
 use crate::config::cmdline;
 use crate::engine::{Ports, ServiceState, Snapshot};
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
+use crate::sidecar::Inputs;
 
 /// Runs until a signal. As with gost, a service that cannot listen at the start ends the process.
 ///
 /// # Errors
 /// A configuration that cannot run, an address that is taken.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let admin = args.admin_addr()?;
+    let line = cmdline::parse(&args.listen, &args.forward)?;
+    let nothing = args.config.is_empty() && args.listen.is_empty();
     anyhow::ensure!(
-        !(args.config.is_empty() && args.listen.is_empty()),
+        !nothing,
         "nothing to run: give a file with -C, or a service with -L; `adit --help` shows the forms"
     );
-    let sources = files::sources(&args.config)?;
-    let (line, warnings) = cmdline::parse(&args.listen, &args.forward)?;
-    let mut loaded = files::load(&sources, line)?;
-    loaded.warnings.extend(warnings);
-    anyhow::ensure!(
-        !loaded.services.is_empty(),
-        "nothing to run: no service is given; write one under `services:`, or give one with -L"
-    );
+    let inputs = Inputs::open(&args.config).context("cannot read standard input")?;
+    if let Some(format) = args.output {
+        let merged = files::merge(&inputs, &line).complete()?;
+        return output::print(&merged, format);
+    }
+    let mut source = Source::new(inputs, line, args.reload)?;
+    source.some_service = true;
+    let loaded = source.load().await?;
     let level = match (args.trace, args.debug) {
         (true, _) => "trace",
         (_, true) => "debug",
@@ -38,7 +45,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         ports: Ports::default(),
         guard: Guard::off(),
         resolver: Resolver::new(Search::System),
-        admin: args.admin.clone().map(|addr| (addr, true)),
+        admin: admin.map(|addr| (addr, true)),
         drain: (Duration::ZERO, Duration::from_secs(5)),
     };
     let process = Process::start(&args.process, level, options)?;
@@ -51,7 +58,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     process.started.send_replace(true);
     banner::print(&first)?;
-    process.serve().await?;
+    tokio::select! {
+        result = process.serve() => result?,
+        () = source.follow(&process) => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,23 +3,24 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::files::{self, Loaded, Source};
+use super::files;
 use super::process::{Process, ProcessOptions};
+use super::reload::Source;
 use crate::cli::SidecarArgs;
-use crate::config::raw;
+use crate::config::cmdline::Line;
 use crate::engine::Ports;
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
-use crate::sidecar::Folder;
+use crate::sidecar::Inputs;
 
 /// Runs until a signal. A folder that is wrong at the start ends the process; later the
-/// configuration that runs goes on, and the log, `/readyz` and a metric say so.
+/// configuration that runs goes on, and the log, `/readyz` and metrics say so.
 ///
 /// # Errors
 /// A folder that cannot be read or run at the start.
 pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
-    let mut folder = Folder::new(&args.config);
-    let loaded = load(&mut folder).await?;
+    let mut source = Source::new(Inputs::folder(&args.config), Line::default(), None)?;
+    let loaded = source.load().await?;
     let options = ProcessOptions {
         ports: Ports { reserved: vec![args.admin.port], ..Ports::default() },
         guard: Guard::off(),
@@ -34,38 +35,7 @@ pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
     process.started.send_replace(true);
     tokio::select! {
         result = process.serve() => result?,
-        () = follow(&mut folder, &process) => {}
+        () = source.follow(&process) => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn follow(folder: &mut Folder, process: &Process) {
-    let mut revision = 1;
-    loop {
-        folder.changed().await;
-        match load(folder).await {
-            Ok(loaded) => {
-                revision += 1;
-                files::warn(&loaded);
-                process.engine.apply(loaded.desired(revision));
-                process.refused_change.send_replace(None);
-                tracing::info!(revision, "configuration taken over");
-            }
-            Err(error) => {
-                process.metrics.config_reload_failures.inc();
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "configuration refused, the one before it runs"
-                );
-                process.refused_change.send_replace(Some(format!("{error:#}")));
-            }
-        }
-    }
-}
-
-async fn load(folder: &mut Folder) -> anyhow::Result<Loaded> {
-    let files = folder.read().await?;
-    let source = |file: crate::sidecar::File| Source { name: file.name, text: file.text };
-    let sources: Vec<_> = files.into_iter().map(source).collect();
-    Ok(files::load(&sources, raw::Config::default())?)
 }

@@ -4,6 +4,16 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+/// What a target is spoken to with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Network {
+    /// A byte stream.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
 /// An address that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddrError {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::base::{GoDuration, ListenAddr};
@@ -55,9 +56,16 @@ pub struct RunArgs {
     /// A hop of the chain that the -L services dial through. Repeatable, in order
     #[arg(short = 'F', value_name = "URL")]
     pub forward: Vec<String>,
-    /// A file of GOST services or WsTunnel manifests; - is standard input. Repeatable
+    /// A file or folder of GOST services or WsTunnel manifests; - is standard input, {..} is inline
+    /// JSON. Read again when it changes, and on SIGHUP. Repeatable
     #[arg(short = 'C', value_name = "FILE")]
     pub config: Vec<String>,
+    /// Print the configuration of -C, -L and -F in GOST's form, and end
+    #[arg(short = 'O', value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// Read the configuration again at this interval too
+    #[arg(short = 'R', value_name = "DURATION", value_parser = interval)]
+    pub reload: Option<Duration>,
     /// Log at level debug
     #[arg(short = 'D')]
     pub debug: bool,
@@ -67,9 +75,25 @@ pub struct RunArgs {
     /// Address of probes and metrics; off by default
     #[arg(long, value_name = "ADDR", env = "ADIT_ADMIN")]
     pub admin: Option<ListenAddr>,
+    /// GOST's flag for --admin: probes and metrics, at /metrics
+    #[arg(long, value_name = "ADDR", hide = true, conflicts_with = "admin")]
+    pub metrics: Option<String>,
+    /// GOST's flag for an API that adit does not have
+    #[arg(long, value_name = "ADDR", hide = true)]
+    pub api: Option<String>,
     /// Flags of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
+}
+
+/// How a configuration is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// YAML.
+    #[default]
+    Yaml,
+    /// JSON.
+    Json,
 }
 
 /// Flags of every process.
@@ -147,11 +171,50 @@ pub struct SidecarArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Files to check, together as `-C` would read them; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// Files and folders to check, together as `-C` would read them; - is standard input
+    #[arg(value_name = "FILE")]
     pub files: Vec<String>,
+    /// The services of the command line, as for `run`.
+    #[arg(short = 'L', value_name = "URL", help = LISTEN)]
+    pub listen: Vec<String>,
+    /// A hop of the chain that the -L services dial through. Repeatable, in order
+    #[arg(short = 'F', value_name = "URL")]
+    pub forward: Vec<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, crate::base::duration::DurationError> {
     text.parse::<GoDuration>().map(|duration| duration.0)
+}
+
+/// How often to read again; not more often than files are looked at.
+fn interval(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(every) if every >= Duration::from_secs(1) => Ok(every),
+        Ok(_) => Err("at least 1s".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl RunArgs {
+    /// Where probes and metrics are: `--admin`, or GOST's `-metrics ADDR[?path=/metrics]`.
+    ///
+    /// # Errors
+    /// What GOST's flags can say and adit cannot do. Never the text: it may hold a password.
+    pub fn admin_addr(&self) -> anyhow::Result<Option<ListenAddr>> {
+        anyhow::ensure!(
+            self.api.is_none(),
+            "-api: there is no web API; change the files of -C, which are followed, or send SIGHUP"
+        );
+        let Some(text) = &self.metrics else { return Ok(self.admin.clone()) };
+        let (addr, query) = text.split_once('?').unwrap_or((text, ""));
+        anyhow::ensure!(
+            !addr.contains('@'),
+            "-metrics: there is no password for metrics; keep them on an address of their own"
+        );
+        anyhow::ensure!(
+            matches!(query, "" | "path=/metrics" | "path=%2Fmetrics"),
+            "-metrics: the path of metrics is /metrics"
+        );
+        Ok(Some(addr.parse().context("-metrics")?))
+    }
 }

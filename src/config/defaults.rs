@@ -18,3 +18,14 @@ pub const PROXY_AGENT: &str = "gost/3.0";
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// `pingInterval` (ours) in controller mode: ingresses cut silent sockets after 60 s.
 pub const CONTROLLER_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// `udp.bufferSize`: GOST's longest datagram.
+pub(crate) const UDP_BUFFER_SIZE: u32 = 4096;
+
+/// `dialTimeout`: GOST's limit for one attempt's dials and handshakes.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// `nameservers[].timeout`.
+pub(crate) const NAMESERVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The port of name servers.
+pub(crate) const DNS_PORT: u16 = 53;

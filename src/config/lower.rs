@@ -7,20 +7,33 @@
 mod addr;
 mod auth;
 mod chain;
+mod connector;
+mod dialer;
+mod file;
+mod forward;
+mod gates;
 mod handler;
+mod limits;
 mod listener;
+mod mux;
 mod references;
+mod resolve;
+mod scope;
+mod selector;
 mod service;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::defaults;
 use super::error::{ConfigErrors, Diagnostic, Findings};
+use super::files::Files;
 use super::model::ServiceConfig;
 use super::raw;
 use super::secrets::Secrets;
 use crate::base::GoDuration;
+use crate::base::duration::DurationError;
 
 /// Who wrote the configuration, and so what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +53,8 @@ pub struct LowerContext<'a> {
     pub namespace: &'a str,
     /// The Secrets that are known.
     pub secrets: &'a Secrets,
+    /// The files that were read for it; see [`referenced`](super::files::referenced).
+    pub files: &'a Files,
     /// `pingInterval` where none is written.
     pub default_ping: Option<Duration>,
     /// The ports that all tunnels share. A loopback target never means one of them.
@@ -49,13 +64,21 @@ pub struct LowerContext<'a> {
 impl<'a> LowerContext<'a> {
     /// For files and the command line. GOST documents have no namespace of their own: `default`.
     pub fn files(namespace: &'a str, secrets: &'a Secrets) -> Self {
-        Self { mode: Mode::Files, namespace, secrets, default_ping: None, front_ports: &[] }
+        let files = Files::none();
+        Self { mode: Mode::Files, namespace, secrets, files, default_ping: None, front_ports: &[] }
+    }
+
+    /// The same with the files that the configuration refers to.
+    #[must_use]
+    pub fn with_files(self, files: &'a Files) -> Self {
+        Self { files, ..self }
     }
 
     /// For objects of the API server.
     pub fn controller(namespace: &'a str, secrets: &'a Secrets, front_ports: &'a [u16]) -> Self {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
-        Self { mode: Mode::Controller, namespace, secrets, default_ping, front_ports }
+        let files = Files::none();
+        Self { mode: Mode::Controller, namespace, secrets, files, default_ping, front_ports }
     }
 }
 
@@ -91,6 +114,10 @@ pub fn lower_tunnel(
 ) -> Result<Lowered, ConfigErrors> {
     let mut findings = Findings::default();
     let drain = drain(spec, &mut findings);
+    if spec.config.tls.is_some() {
+        let message = "a WsTunnel has no certificate for all of its listeners; write listener.tls";
+        findings.invalid("tls", message);
+    }
     let services = services(&spec.config, context, &mut findings);
     finish(Lowered { services, drain, warnings: Vec::new() }, findings)
 }
@@ -102,14 +129,13 @@ fn finish(lowered: Lowered, findings: Findings) -> Result<Lowered, ConfigErrors>
 }
 
 fn drain(spec: &raw::TunnelSpec, findings: &mut Findings) -> Option<Duration> {
-    let text = spec.drain.as_ref()?.timeout.as_ref()?;
-    match text.parse::<GoDuration>() {
-        Ok(duration) => Some(duration.0),
-        Err(e) => {
-            findings.invalid("drain.timeout", e.to_string());
-            None
-        }
-    }
+    duration(spec.drain.as_ref()?.timeout.as_ref()?, "drain.timeout", findings)
+}
+
+/// A duration of a typed field. GOST takes a bare number there for nanoseconds: here it is an error.
+fn duration(text: &str, path: &str, findings: &mut Findings) -> Option<Duration> {
+    let report = |e: DurationError| findings.invalid(path, e.to_string());
+    text.parse::<GoDuration>().map_err(report).ok().map(|duration| duration.0)
 }
 
 fn services(
@@ -119,18 +145,14 @@ fn services(
 ) -> Vec<ServiceConfig> {
     // What services refer to is lowered first, but reported in the order of the document.
     let mut later = Findings::default();
-    let loopback_ports = loopback_ports(config, context);
-    let chains = chain::lower_all(config, context, &loopback_ports, &mut later);
-    let authers = auth::lower_all(config, context, &mut later);
-    let scope = service::Scope {
-        context,
-        chains: &chains,
-        authers: &authers,
-        loopback_ports: &loopback_ports,
-    };
-    let services = service::lower_all(&config.services, &scope, findings);
-    findings.errors.append(&mut later.errors);
-    findings.warnings.append(&mut later.warnings);
+    let mut of_scope = Findings::default();
+    let scope = scope::Scope::new(config, context, loopback_ports(config, context), &mut of_scope);
+    let routes = chain::lower_all(config, &scope, &mut later);
+    let services = service::lower_all(&config.services, &scope, &routes, findings);
+    for mut part in [later, of_scope] {
+        findings.errors.append(&mut part.errors);
+        findings.warnings.append(&mut part.warnings);
+    }
     services
 }
 

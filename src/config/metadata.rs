@@ -54,10 +54,12 @@ impl<'a> Reader<'a> {
         names: &[&'static str],
         findings: &mut Findings,
     ) -> Option<(String, &'a Value)> {
+        let first = names.iter().any(|name| !self.asked.contains(name));
         self.asked.extend(names);
         let mut found = names.iter().filter_map(|n| self.entries.get(&n.to_lowercase()));
         let (key, value) = found.next()?;
-        for (other, _) in found {
+        // A handler of several protocols asks once for each; what there is to say is said once.
+        for (other, _) in found.filter(|_| first) {
             let message = format!("ignored: `{key}` means the same and comes first; keep one");
             findings.warn(&format!("{}.{other}", self.path), Reason::Invalid, message);
         }
@@ -70,8 +72,10 @@ impl<'a> Reader<'a> {
         findings: &mut Findings,
         parse: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
+        let first = names.iter().any(|name| !self.asked.contains(name));
         let (path, value) = self.find(names, findings)?;
-        parse(value).map_err(|message| findings.invalid(&path, message)).ok()
+        let parsed = parse(value);
+        parsed.map_err(|message| first.then(|| findings.invalid(&path, message))).ok()
     }
 
     /// Whether one of a key's names is there, and where.
@@ -95,6 +99,11 @@ impl<'a> Reader<'a> {
         findings: &mut Findings,
     ) -> Option<String> {
         self.parsed(names, findings, values::text).filter(|text| !text.is_empty())
+    }
+
+    /// A list of texts, or one text with commas: a URL has no lists.
+    pub(crate) fn list(&mut self, names: &[&'static str], findings: &mut Findings) -> Vec<String> {
+        self.parsed(names, findings, values::list).unwrap_or_default()
     }
 
     /// A duration: Go's syntax, or a bare number of seconds. Zero is "use the default" or "none".

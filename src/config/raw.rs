@@ -3,6 +3,16 @@
 //! One set of types for files and for `WsTunnel.spec`; the CRD's schema is generated from them.
 //! They hold what this version understands: a field that is not here is refused by name.
 
+mod auth;
+mod chain;
+mod gates;
+mod tls;
+
+pub use auth::{Auth, Auther, FileRef, SecretRef};
+pub use chain::{Chain, Connector, Dialer, Hop, Node, Selector};
+pub use gates::{Admission, Bypass, Hosts, Limiter, Mapping, Nameserver, Resolver};
+pub use tls::{SecretKeyRef, Tls, TlsOptions};
+
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -59,6 +69,30 @@ pub struct Config {
     /// Named lists of users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authers: Vec<Auther>,
+    /// Who may come, by address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admissions: Vec<Admission>,
+    /// Targets that are refused, or that a hop or node is not used for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bypasses: Vec<Bypass>,
+    /// Addresses by name, asked before any name server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Hosts>,
+    /// Name servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resolvers: Vec<Resolver>,
+    /// Bytes per second.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limiters: Vec<Limiter>,
+    /// Open connections.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub climiters: Vec<Limiter>,
+    /// Requests per second.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rlimiters: Vec<Limiter>,
+    /// The certificate of listeners that name none (files only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// A service: a listener, and a handler for what it accepts.
@@ -71,7 +105,34 @@ pub struct Service {
     /// Where to listen: ":8080" or "host:8080".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
-    /// Host headers to serve (ws listeners only): names, or "*.name" for one more label. Empty serves any.
+    /// The admission to ask, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub admission: String,
+    /// The admissions to ask, by name: every one has to admit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admissions: Vec<String>,
+    /// The bypass whose targets are refused, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bypass: String,
+    /// The bypasses whose targets are refused, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bypasses: Vec<String>,
+    /// The resolver for names that are dialled, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resolver: String,
+    /// The hosts for names that are dialled, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hosts: String,
+    /// The limiter (bytes per second), by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub limiter: String,
+    /// The climiter (open connections), by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub climiter: String,
+    /// The rlimiter (requests per second), by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rlimiter: String,
+    /// Host headers to serve (ws, wss, mws, mwss): names, or "*.name" for one more label. Empty serves any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// What to do with what the listener accepts.
@@ -80,7 +141,7 @@ pub struct Service {
     /// How connections arrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<Listener>,
-    /// Where handlers tcp and forward send what they get.
+    /// Where handlers forward, tcp, udp, rtcp and relay send what they get.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarder: Option<Forwarder>,
     /// Options of the service.
@@ -93,7 +154,7 @@ pub struct Service {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Handler {
-    /// auto (default), http, tcp or forward.
+    /// auto (default), http, socks4, socks5, relay, forward, tcp, udp or rtcp.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// The chain to dial through, by name.
@@ -121,20 +182,32 @@ pub struct Handler {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Listener {
-    /// tcp (default) or ws.
+    /// tcp (default), tls, ws, wss, mws, mwss, udp or rtcp.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
+    /// The chain whose last node listens for listener rtcp, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub chain: String,
+    /// What listeners tls, wss and mwss show and ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Options of the listener's type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
-/// Where handlers tcp and forward send what they get.
+/// Where handlers forward, tcp, udp, rtcp and relay send what they get.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Forwarder {
-    /// The target: exactly one in this version.
+    /// How one of the targets is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+    /// An entry of the top-level `hops` whose nodes are the targets, by name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hop: String,
+    /// The targets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<ForwardNode>,
 }
@@ -149,141 +222,33 @@ pub struct ForwardNode {
     /// "host:port".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
-}
-
-/// Hops that lead to a target, each dialled through the one before it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Chain {
-    /// The name that handlers refer to.
+    /// Targets for which the node is no candidate: a bypass, by name.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// The hops in order.
+    pub bypass: String,
+    /// Targets for which the node is no candidate: bypasses, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hops: Vec<Hop>,
-}
-
-/// One step of a chain.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Hop {
-    /// A label; without nodes, the name of an entry of the top-level `hops`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// The node: exactly one in this version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nodes: Option<Vec<Node>>,
-    /// Options of the hop.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "open_map")]
-    pub metadata: Metadata,
-}
-
-/// A proxy to go through.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Node {
-    /// A label for logs and metrics.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// "host:port".
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub addr: String,
-    /// What to say to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connector: Option<Connector>,
-    /// How bytes get there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialer: Option<Dialer>,
+    pub bypasses: Vec<String>,
     /// Options of the node.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "open_map")]
     pub metadata: Metadata,
 }
 
-/// What is said to a node.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Connector {
-    /// http (default).
-    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
-    pub kind: String,
-    /// Credentials that are sent to the node.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
-    /// Options of the connector's type.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "open_map")]
-    pub metadata: Metadata,
-}
-
-/// How bytes get to a node.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Dialer {
-    /// tcp (default) or ws.
-    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
-    pub kind: String,
-    /// Options of the dialer's type.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "open_map")]
-    pub metadata: Metadata,
-}
-
-/// A named list of users.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Auther {
-    /// The name that handlers refer to.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// The users.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub auths: Vec<Auth>,
-    /// A Secret of the same namespace with more users: its keys are the names, its values the passwords.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-}
-
-/// A Secret of the same namespace.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SecretRef {
-    /// The Secret's name.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-}
-
-/// A user name and password.
-#[derive(Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Auth {
-    /// The user name.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    /// The password; an empty one is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// A Secret of type kubernetes.io/basic-auth instead of username and password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth")
-            .field("username", &self.username)
-            .field("secret_ref", &self.secret_ref)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Config {
-    /// Adds another configuration's lists behind these, as GOST does with several sources.
+    /// Adds another configuration's lists behind these, as GOST does with several sources; its `tls`
+    /// replaces this one's.
     pub fn extend(&mut self, other: Self) {
         self.services.extend(other.services);
         self.chains.extend(other.chains);
         self.hops.extend(other.hops);
         self.authers.extend(other.authers);
+        self.admissions.extend(other.admissions);
+        self.bypasses.extend(other.bypasses);
+        self.hosts.extend(other.hosts);
+        self.resolvers.extend(other.resolvers);
+        self.limiters.extend(other.limiters);
+        self.climiters.extend(other.climiters);
+        self.rlimiters.extend(other.rlimiters);
+        self.tls = other.tls.or(self.tls.take());
     }
 }

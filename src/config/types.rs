@@ -16,43 +16,51 @@ pub(crate) struct Family {
 
 pub(crate) const HANDLERS: Family = Family {
     noun: "handler",
-    ours: &["auto", "http", "tcp", "forward"],
+    ours: &[
+        "auto", "http", "socks4", "socks4a", "socks5", "socks", "relay", "forward", "tcp", "udp",
+        "rtcp",
+    ],
     theirs: &[
-        "http2", "http3", "socks", "socks4", "socks4a", "socks5", "relay", "udp", "rtcp", "rudp",
-        "ss", "ssu", "sni", "sshd", "file", "api", "metrics", "tunnel", "router", "masque", "dns",
-        "red", "redir", "redirect", "redu", "tun", "tap", "unix", "runix", "serial",
+        "http2", "http3", "rudp", "ss", "ssu", "sni", "sshd", "file", "api", "metrics", "tunnel",
+        "router", "masque", "dns", "red", "redir", "redirect", "redu", "tun", "tap", "unix",
+        "runix", "serial",
     ],
 };
 
 pub(crate) const LISTENERS: Family = Family {
     noun: "listener",
-    ours: &["ws", "tcp"],
+    ours: &["ws", "wss", "mws", "mwss", "tcp", "tls", "udp", "rtcp"],
     theirs: &[
-        "wss", "mws", "mwss", "tls", "mtls", "mtcp", "udp", "rtcp", "rudp", "grpc", "h2", "h2c",
-        "http2", "http3", "h3", "quic", "kcp", "ssh", "sshd", "dtls", "icmp", "icmp6", "ftcp",
-        "pht", "phts", "ohttp", "otls", "obfs", "wt", "dns", "red", "redir", "redirect", "redu",
-        "tun", "tap", "unix", "runix", "serial", "stdio",
+        "mtls", "mtcp", "rudp", "grpc", "h2", "h2c", "http2", "http3", "h3", "quic", "kcp", "ssh",
+        "sshd", "dtls", "icmp", "icmp6", "ftcp", "pht", "phts", "ohttp", "otls", "obfs", "wt",
+        "dns", "red", "redir", "redirect", "redu", "tun", "tap", "unix", "runix", "serial",
+        "stdio",
     ],
 };
 
 pub(crate) const CONNECTORS: Family = Family {
     noun: "connector",
-    ours: &["http"],
-    theirs: &[
-        "http2", "socks", "socks4", "socks4a", "socks5", "relay", "forward", "tcp", "ss", "ssu",
-        "sni", "sshd", "tunnel", "router", "masque", "direct", "virtual", "unix", "serial",
+    ours: &[
+        "http", "socks4", "socks4a", "socks5", "socks", "relay", "forward", "tcp", "direct",
+        "virtual",
     ],
+    theirs: &["http2", "ss", "ssu", "sni", "sshd", "tunnel", "router", "masque", "unix", "serial"],
 };
 
 pub(crate) const DIALERS: Family = Family {
     noun: "dialer",
-    ours: &["ws", "tcp"],
+    ours: &["ws", "wss", "mws", "mwss", "tcp", "tls", "direct", "virtual"],
     theirs: &[
-        "wss", "mws", "mwss", "tls", "mtls", "mtcp", "udp", "grpc", "h2", "h2c", "http2", "http3",
-        "h3", "quic", "kcp", "ssh", "sshd", "dtls", "icmp", "icmp6", "ftcp", "pht", "phts",
-        "ohttp", "otls", "obfs", "wt", "direct", "virtual", "unix", "serial",
+        "mtls", "mtcp", "udp", "grpc", "h2", "h2c", "http2", "http3", "h3", "quic", "kcp", "ssh",
+        "sshd", "dtls", "icmp", "icmp6", "ftcp", "pht", "phts", "ohttp", "otls", "obfs", "wt",
+        "unix", "serial",
     ],
 };
+
+/// Whether bytes of this listener or dialer go in TLS.
+pub(crate) fn is_tls(kind: &str) -> bool {
+    matches!(kind, "tls" | "wss" | "mwss")
+}
 
 impl Family {
     /// Whether GOST, and so perhaps we, know the name.

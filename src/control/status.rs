@@ -211,7 +211,6 @@ fn using_previous() -> Finding {
 fn address(config: &ServiceConfig, port: u16) -> String {
     let bound = config.listen.host.as_ref().map(ToString::to_string);
     match &config.listener {
-        ListenerConfig::Tcp(_) => format!("{}:{port}", bound.unwrap_or_default()),
         ListenerConfig::Ws(ws) => {
             let host = ws.hostnames.first().map(|host| match host {
                 HostPattern::Exact(name) => name.clone(),
@@ -219,5 +218,6 @@ fn address(config: &ServiceConfig, port: u16) -> String {
             });
             format!("{}:{port}{}", host.or(bound).unwrap_or_default(), ws.path.0)
         }
+        _ => format!("{}:{port}", bound.unwrap_or_default()),
     }
 }

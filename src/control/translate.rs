@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(60);
 const MAX_DRAIN: Duration = Duration::from_secs(600);
 
 /// What shall become of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// Another class: nothing is run and nothing is written.
     Foreign,
@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
 }
 
 /// A spec that was found valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Good {
     /// The services in the spec's order, each with the digest of its claim.
     pub(crate) services: Vec<(Arc<ServiceConfig>, Arc<str>)>,

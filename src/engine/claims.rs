@@ -3,13 +3,24 @@
 use std::collections::BTreeMap;
 
 use crate::base::ServiceKey;
-use crate::config::model::{HostPattern, WsListenerConfig, WsPath};
+use crate::config::model::{HostPattern, ServerTls, WsListenerConfig, WsPath};
 
 /// The claims that were granted on one socket, found by path: a set of thousands of services is
 /// planned without comparing each with each.
 #[derive(Default)]
 pub(super) struct Claims<'a> {
     by_path: BTreeMap<&'a str, Vec<(&'a ServiceKey, &'a [HostPattern])>>,
+    /// TLS policies by host; `None` is any.
+    policies: BTreeMap<Option<&'a HostPattern>, (&'a ServiceKey, &'a ServerTls)>,
+}
+
+/// What stands in the way of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conflict<'a> {
+    /// A service that has the host and path.
+    Path(&'a ServiceKey),
+    /// A service that has another TLS policy for the host.
+    Policy(&'a ServiceKey),
 }
 
 impl<'a> Claims<'a> {
@@ -21,7 +32,7 @@ impl<'a> Claims<'a> {
         &mut self,
         key: &'a ServiceKey,
         config: &'a WsListenerConfig,
-    ) -> Result<(), &'a ServiceKey> {
+    ) -> Result<(), Conflict<'a>> {
         let path = config.path.0.as_str();
         let hosts = config.hostnames.as_slice();
         let equal = self.by_path.get(path).into_iter().flatten();
@@ -34,7 +45,18 @@ impl<'a> Claims<'a> {
             },
         );
         if let Some((holder, _)) = same.or(foreign) {
-            return Err(holder);
+            return Err(Conflict::Path(holder));
+        }
+        if let Some(tls) = config.tls.as_deref().filter(|tls| tls.is_own()) {
+            let any = hosts.is_empty().then_some(None);
+            let patterns = || any.into_iter().chain(hosts.iter().map(Some));
+            let mut others = patterns().filter_map(|host| self.policies.get(&host));
+            if let Some((holder, _)) = others.find(|(_, theirs)| *theirs != tls) {
+                return Err(Conflict::Policy(holder));
+            }
+            for host in patterns() {
+                self.policies.entry(host).or_insert((key, tls));
+            }
         }
         self.by_path.entry(path).or_default().push((key, hosts));
         Ok(())

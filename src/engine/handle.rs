@@ -44,6 +44,7 @@ impl Engine {
         let (drains, drained) = mpsc::channel(1);
         let tracker = TaskTracker::new();
         let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
+        let shared = !options.ports.fronts.is_empty();
         let supervisor = Supervisor {
             ports: options.ports,
             services,
@@ -52,11 +53,12 @@ impl Engine {
             desired: wanted,
             drains: drained,
             snapshot: picture,
-            surroundings: Surroundings::new(tracker.clone(), options.metrics.clone()),
+            surroundings: Surroundings::new(shared, tracker.clone(), options.metrics.clone()),
             tracker,
             running: Default::default(),
             sockets: Default::default(),
             unbound: Default::default(),
+            broken: Default::default(),
             drains_of: Default::default(),
         };
         #[allow(clippy::disallowed_methods)]

@@ -2,18 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claims::Claims;
 use crate::base::{ListenAddr, ServiceKey};
-use crate::config::model::{ServiceConfig, TcpListenerConfig, WsListenerConfig};
+use crate::config::model::{
+    ChainConfig, ListenerConfig, Names, ServiceConfig, TcpListenerConfig, UdpListenerConfig,
+    WsListenerConfig,
+};
 
 /// A socket: its address. Sockets on port 0 are told apart by their service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketId {
+    /// What has the address: TCP and UDP have ports of their own.
+    pub medium: Medium,
     /// Where it listens.
     pub addr: ListenAddr,
-    /// The service, if the kernel chooses the port.
+    /// The service, if the kernel chooses the port, or another machine has it.
     pub owner: Option<ServiceKey>,
+}
+
+/// Where streams of a socket come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Medium {
+    /// A port of ours.
+    Tcp,
+    /// A port of ours, for datagrams.
+    Udp,
+    /// A port that the last node of a chain has for us.
+    Remote,
+}
+
+impl Medium {
+    /// Where a service's streams come from.
+    pub fn of(config: &ServiceConfig) -> Self {
+        match &config.listener {
+            ListenerConfig::Udp(_) => Self::Udp,
+            ListenerConfig::Rtcp(_) if RemoteBind::of(config).is_some() => Self::Remote,
+            ListenerConfig::Tcp(_) | ListenerConfig::Ws(_) | ListenerConfig::Rtcp(_) => Self::Tcp,
+        }
+    }
 }
 
 /// What a socket's connections become.
@@ -23,13 +51,43 @@ pub enum Content {
     Tcp(ServiceKey, TcpListenerConfig),
     /// WebSockets, told apart by host and path. A front port may have none.
     Ws(BTreeMap<ServiceKey, WsListenerConfig>),
+    /// The datagrams of each source are a stream of one service.
+    Udp(ServiceKey, UdpListenerConfig),
+    /// Streams of one service that a node accepts for it.
+    Remote(ServiceKey, RemoteBind),
+}
+
+/// How a port of another machine is had. A change of anything else does not give it up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteBind {
+    /// The way to the machine.
+    pub chain: Arc<ChainConfig>,
+    /// How names on it are resolved.
+    pub names: Names,
+    /// For one attempt.
+    pub within: Option<Duration>,
+}
+
+impl RemoteBind {
+    /// What a listener has another machine bind, if that is what it does: without a chain an rtcp
+    /// listener listens here, as in GOST.
+    pub fn of(config: &ServiceConfig) -> Option<Self> {
+        match &config.listener {
+            ListenerConfig::Rtcp(rtcp) if !rtcp.chain.hops.is_empty() => Some(Self {
+                chain: rtcp.chain.clone(),
+                names: config.names.clone(),
+                within: config.dial_timeout,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Content {
     /// The services whose connections arrive here.
     pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
         let (one, many) = match self {
-            Self::Tcp(key, _) => (Some(key), None),
+            Self::Tcp(key, _) | Self::Udp(key, _) | Self::Remote(key, _) => (Some(key), None),
             Self::Ws(services) => (None, Some(services.keys())),
         };
         one.into_iter().chain(many.into_iter().flatten())
@@ -38,7 +96,7 @@ impl Content {
     /// The same without the other services.
     pub fn only(&self, key: &ServiceKey) -> Self {
         match self {
-            Self::Tcp(..) => self.clone(),
+            Self::Tcp(..) | Self::Udp(..) | Self::Remote(..) => self.clone(),
             Self::Ws(services) => {
                 let own = services.get_key_value(key).map(|(k, v)| (k.clone(), v.clone()));
                 Self::Ws(own.into_iter().collect())
@@ -129,6 +187,32 @@ impl Layout {
                     self.services.insert(key.clone(), config.clone());
                 }
             }
+        }
+    }
+
+    /// Takes out a service that cannot run as it is wanted. One that runs goes on as it runs, where
+    /// it is. A front port stays, also without any.
+    pub(super) fn without_service(
+        &mut self,
+        key: &ServiceKey,
+        running: &Self,
+        fronts: &[ListenAddr],
+    ) {
+        self.services.remove(key);
+        self.sockets.retain(|id, content| match content {
+            Content::Tcp(owner, _) | Content::Udp(owner, _) | Content::Remote(owner, _) => {
+                owner != key
+            }
+            Content::Ws(services) => {
+                let had_it = services.remove(key).is_some();
+                !had_it || !services.is_empty() || fronts.contains(&id.addr)
+            }
+        });
+        let old = running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
+        if let (Some((id, old)), Some(config)) = (old, running.services.get(key))
+            && self.stays(id, old, key)
+        {
+            self.services.insert(key.clone(), config.clone());
         }
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::claims::Claims;
+use super::claims::{Claims, Conflict};
 use super::desired::{Claim, Desired, DesiredSet};
-use super::layout::{Content, Layout, SocketId};
+use super::layout::{Content, Layout, Medium, RemoteBind, SocketId};
 use crate::base::{ListenAddr, Reason, ServiceKey};
-use crate::config::model::{ListenerConfig, WsListenerConfig};
+use crate::config::model::{ListenerConfig, TcpListenerConfig, WsListenerConfig};
 
 /// The process's own rules about addresses.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +36,9 @@ impl Plan {
         let mut plan = Self::default();
         let mut owners: BTreeMap<SocketId, Owner<'_>> = BTreeMap::new();
         for front in &ports.fronts {
-            let id = SocketId { addr: front.clone(), owner: None };
+            let id = SocketId { medium: Medium::Tcp, addr: front.clone(), owner: None };
             plan.layout.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
-            owners.insert(id, Owner::Ws(Claims::default()));
+            owners.insert(id, Owner::Ws(Claims::default(), false));
         }
         let mut ranked: Vec<_> = desired.services.iter().collect();
         ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
@@ -64,6 +64,20 @@ impl Plan {
                     services.insert(key.clone(), config.clone());
                 }
             }
+            ListenerConfig::Udp(config) => {
+                self.layout.sockets.insert(id, Content::Udp(key.clone(), config.clone()));
+            }
+            ListenerConfig::Rtcp(rtcp) => {
+                let local = || TcpListenerConfig {
+                    linger_timeout: rtcp.linger_timeout,
+                    ..Default::default()
+                };
+                let content = match RemoteBind::of(&service.config) {
+                    Some(bind) => Content::Remote(key.clone(), bind),
+                    None => Content::Tcp(key.clone(), local()),
+                };
+                self.layout.sockets.insert(id, content);
+            }
         }
         self.layout.services.insert(key.clone(), service.config.clone());
     }
@@ -77,8 +91,9 @@ fn rank<'a>(key: &'a ServiceKey, claim: &Claim) -> impl Ord + use<'a> {
 }
 
 enum Owner<'a> {
-    Tcp,
-    Ws(Claims<'a>),
+    One,
+    /// And whether it is a TLS socket.
+    Ws(Claims<'a>, bool),
 }
 
 fn place<'a>(
@@ -88,21 +103,32 @@ fn place<'a>(
     owners: &mut BTreeMap<SocketId, Owner<'a>>,
 ) -> Result<SocketId, (Reason, String)> {
     let addr = &service.config.listen;
-    check_port(addr, ports)?;
-    let owner = (addr.port == 0).then(|| key.clone());
-    let id = SocketId { addr: addr.clone(), owner };
+    let medium = Medium::of(&service.config);
+    check_port(addr, medium, ports)?;
+    let own = addr.port == 0 || medium == Medium::Remote;
+    let id = SocketId { medium, addr: addr.clone(), owner: own.then(|| key.clone()) };
+    if medium == Medium::Remote {
+        let text = "listener rtcp through a chain is not supported".into();
+        return Err((Reason::Unsupported, text));
+    }
     match (&service.config.listener, owners.get_mut(&id)) {
-        (ListenerConfig::Tcp(_), None) => {
-            owners.insert(id.clone(), Owner::Tcp);
+        (ListenerConfig::Tcp(_) | ListenerConfig::Udp(_) | ListenerConfig::Rtcp(_), None) => {
+            owners.insert(id.clone(), Owner::One);
         }
         (ListenerConfig::Ws(config), None) => {
             let mut claims = Claims::default();
             // The first claim of a socket has nobody in its way.
             let _ = claims.grant(key, config);
-            owners.insert(id.clone(), Owner::Ws(claims));
+            owners.insert(id.clone(), Owner::Ws(claims, config.tls.is_some()));
         }
-        (ListenerConfig::Ws(config), Some(Owner::Ws(claims))) => {
-            claims.grant(key, config).map_err(|holder| host_conflict(key, config, holder))?;
+        (ListenerConfig::Ws(config), Some(Owner::Ws(_, tls))) if *tls != config.tls.is_some() => {
+            let (speaks, kind) =
+                if *tls { ("TLS", "wss or mwss") } else { ("plain ws", "ws or mws") };
+            let text = format!("addr {addr} speaks {speaks}: use listener {kind}, or another port");
+            return Err((Reason::PortConflict, text));
+        }
+        (ListenerConfig::Ws(config), Some(Owner::Ws(claims, _))) => {
+            claims.grant(key, config).map_err(|conflict| host_conflict(key, config, conflict))?;
         }
         (ListenerConfig::Tcp(_), Some(_)) if ports.fronts.contains(addr) => {
             let text = format!(
@@ -118,13 +144,18 @@ fn place<'a>(
     Ok(id)
 }
 
-fn check_port(addr: &ListenAddr, ports: &Ports) -> Result<(), (Reason, String)> {
-    if ports.reserved.contains(&addr.port) {
+fn check_port(addr: &ListenAddr, medium: Medium, ports: &Ports) -> Result<(), (Reason, String)> {
+    if medium == Medium::Remote {
+        // Another machine's ports are not ours to keep.
+        return Ok(());
+    }
+    let tcp = medium == Medium::Tcp;
+    if tcp && ports.reserved.contains(&addr.port) {
         let text = format!("addr {addr} is the admin port of the process: choose another port");
         return Err((Reason::PortNotAllowed, text));
     }
     match &ports.allowed {
-        Some(allowed) if !allowed.contains(&addr.port) && !ports.fronts.contains(addr) => {
+        Some(allowed) if !(allowed.contains(&addr.port) || tcp && ports.fronts.contains(addr)) => {
             let (low, high) = (allowed.start(), allowed.end());
             let fronts: Vec<_> = ports.fronts.iter().map(ToString::to_string).collect();
             let text = format!(
@@ -141,15 +172,23 @@ fn check_port(addr: &ListenAddr, ports: &Ports) -> Result<(), (Reason, String)> 
 fn host_conflict(
     key: &ServiceKey,
     config: &WsListenerConfig,
-    holder: &ServiceKey,
+    conflict: Conflict<'_>,
 ) -> (Reason, String) {
     let path = &config.path.0;
+    let (Conflict::Path(holder) | Conflict::Policy(holder)) = conflict;
     let holder = if holder.origin.namespace() == key.origin.namespace() {
         format!("service {holder}")
     } else {
         "a service of another namespace".into()
     };
-    let text =
-        format!("path {path} on these hostnames is held by {holder}: change path or hostnames");
+    let text = match conflict {
+        Conflict::Path(_) => {
+            format!("path {path} on these hostnames is held by {holder}: change path or hostnames")
+        }
+        Conflict::Policy(_) => format!(
+            "{holder} has another listener.tls on one of these hostnames, and a host has one: \
+             write the same, none to inherit it, or change hostnames"
+        ),
+    };
     (Reason::HostConflict, text)
 }

@@ -1,38 +1,142 @@
 //! A service that runs: the handler for new streams, and the streams in hand.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::ServiceKey;
-use crate::config::model::ServiceConfig;
+use crate::config::model::{ListenerConfig, ServerTls, ServiceConfig};
+use crate::gate::{Gate, Limited, Meter, Place, Refused};
 use crate::handler::{Handler, HandlerContext};
-use crate::io::{Accept, Inbound};
+use crate::io::{Accept, Inbound, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
+use crate::net::tls::TlsServer;
 
 /// One service. New streams get the handler of the moment, open ones keep theirs.
 pub(super) struct Service {
+    key: ServiceKey,
     handler: ArcSwap<Handler>,
+    gate: ArcSwap<Gate>,
+    tls: ArcSwapOption<Tls>,
+    /// Its streams are datagrams.
+    datagrams: AtomicBool,
     streams: TaskTracker,
     tracker: TaskTracker,
+    /// No new connections come.
+    stopping: CancellationToken,
+    /// Nothing goes on.
     stop: CancellationToken,
     metrics: ServiceMetrics,
 }
 
-impl Accept for Service {
-    fn accept(&self, inbound: Inbound) {
+/// A listener's TLS part, and what was built of it.
+struct Tls {
+    config: Arc<ServerTls>,
+    server: TlsServer,
+}
+
+/// What a service will run with.
+struct Prepared {
+    handler: Arc<Handler>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// What a connection that came in holds as long as it lives; all its streams share it.
+#[derive(Clone)]
+struct Pass {
+    meter: Option<Meter>,
+    _place: Option<Arc<Place>>,
+}
+
+/// Takes the streams of one connection.
+struct Session {
+    service: Arc<Service>,
+    pass: Pass,
+}
+
+impl Service {
+    /// Whether a connection from this address may come any further. Asked before its first byte.
+    pub(super) fn admits(&self, peer: SocketAddr) -> bool {
+        self.gate.load().admits(peer.ip()).map_err(|why| self.refused(peer, why)).is_ok()
+    }
+
+    /// How its listener shakes hands, if it does.
+    pub(super) fn tls(&self) -> Option<TlsServer> {
+        self.tls.load().as_ref().map(|tls| tls.server.clone())
+    }
+
+    fn refused(&self, peer: SocketAddr, why: Refused) {
+        self.metrics.refused(why.as_str());
+        tracing::debug!(service = %self.key, %peer, reason = why.as_str(), "refused");
+    }
+
+    /// Serves a stream in a task of its own.
+    fn serve(&self, mut inbound: Inbound, pass: Pass) {
+        if let Err(why) = self.gate.load().request(inbound.peer.ip()) {
+            return self.refused(inbound.peer, why);
+        }
+        if let Some(meter) = &pass.meter {
+            let datagrams = self.datagrams.load(Ordering::Relaxed);
+            inbound.io = Box::new(Limited::new(inbound.io, meter.clone(), datagrams));
+        }
         let handler = self.handler.load_full();
         let stop = self.stop.clone();
         let serve = async move {
             // The handler logs and counts how it ends.
             let _ = handler.serve(inbound, &stop).await;
+            drop(pass);
         };
         self.tracker.spawn(self.streams.track_future(serve));
+    }
+
+    /// Lets a connection in, or not.
+    fn enter(&self, peer: SocketAddr) -> Option<Pass> {
+        let gate = self.gate.load();
+        let place = gate.enter(peer.ip()).map_err(|why| self.refused(peer, why)).ok()?;
+        Some(Pass { meter: gate.meter(peer.ip()), _place: place.map(Arc::new) })
+    }
+}
+
+impl Accept for Service {
+    fn accept(&self, inbound: Inbound) {
+        if let Some(pass) = self.enter(inbound.peer) {
+            self.serve(inbound, pass);
+        }
+    }
+
+    fn session(self: Arc<Self>, peer: SocketAddr) -> Option<Arc<dyn Accept>> {
+        let pass = self.enter(peer)?;
+        Some(Arc::new(Session { service: self, pass }))
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            stop: self.stopping.clone(),
+            cut: self.stop.clone(),
+            hold: self.streams.token(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+impl Accept for Session {
+    fn accept(&self, inbound: Inbound) {
+        self.service.serve(inbound, self.pass.clone());
+    }
+
+    fn session(self: Arc<Self>, _: SocketAddr) -> Option<Arc<dyn Accept>> {
+        Some(self)
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        self.service.surroundings()
     }
 }
 
@@ -46,13 +150,15 @@ pub(super) struct Services {
     pub tracker: TaskTracker,
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
+    prepared: BTreeMap<ServiceKey, Prepared>,
     cut: CancellationToken,
 }
 
 impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
-        Self { dialer, metrics, tracker, running: BTreeMap::new(), cut: CancellationToken::new() }
+        let (running, prepared, cut) = Default::default();
+        Self { dialer, metrics, tracker, running, prepared, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -60,24 +166,71 @@ impl Services {
         self.cut.cancel();
     }
 
-    /// Starts a service, or gives one that runs a new handler.
-    pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
-        let metrics = self.metrics.service(key);
+    /// Builds a service's handler and TLS for the [`set`](Self::set) to come.
+    ///
+    /// # Errors
+    /// Why the service cannot run so.
+    pub(super) fn prepare(
+        &mut self,
+        key: &ServiceKey,
+        config: &ServiceConfig,
+    ) -> Result<(), String> {
+        if let Some(option) = config.handler.unserved() {
+            return Err(format!("handler.metadata.{option}: not supported yet; remove it"));
+        }
         let context = HandlerContext {
             key: key.clone(),
             dialer: self.dialer.clone(),
-            metrics: metrics.clone(),
+            metrics: self.metrics.service(key),
         };
-        let handler = Arc::new(Handler::build(config, context));
+        let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
+        let tls = config.listener.tls().map(|tls| self.tls(tls)).transpose()?;
+        self.prepared.insert(key.clone(), Prepared { handler: Arc::new(handler), tls });
+        Ok(())
+    }
+
+    /// One value for all services with the same policy: a client that shook hands for one of them
+    /// may go to the other.
+    fn tls(&self, config: &Arc<ServerTls>) -> Result<Arc<Tls>, String> {
+        let prepared = self.prepared.values().filter_map(|prepared| prepared.tls.clone());
+        let running = self.running.values().filter_map(|service| service.tls.load_full());
+        if let Some(same) = prepared.chain(running).find(|tls| *tls.config == **config) {
+            return Ok(same);
+        }
+        let server = TlsServer::build(config).map_err(|e| match std::error::Error::source(&e) {
+            Some(source) => format!("listener.tls: {e}: {source}"),
+            None => format!("listener.tls: {e}"),
+        })?;
+        Ok(Arc::new(Tls { config: config.clone(), server }))
+    }
+
+    /// Drops what was prepared for services that got no address.
+    pub(super) fn forget_prepared(&mut self) {
+        self.prepared.clear();
+    }
+
+    /// Starts a service, or gives one that runs a new handler: the one that was prepared.
+    pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
+        let metrics = self.metrics.service(key);
+        let Some(Prepared { handler, tls }) = self.prepared.remove(key) else { return };
+        let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
         if let Some(service) = self.running.get(key) {
+            service.datagrams.store(datagrams, Ordering::Relaxed);
             service.handler.store(handler);
+            service.gate.rcu(|gate| gate.with(&config.gates));
+            service.tls.store(tls);
             return;
         }
         metrics.bound.set(1);
         let service = Service {
+            key: key.clone(),
             handler: ArcSwap::new(handler),
+            gate: ArcSwap::from_pointee(Gate::new(&config.gates)),
+            tls: ArcSwapOption::from(tls),
+            datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),
             tracker: self.tracker.clone(),
+            stopping: CancellationToken::new(),
             stop: self.cut.child_token(),
             metrics,
         };
@@ -93,6 +246,7 @@ impl Services {
         let Some(service) = self.running.remove(key) else { return };
         service.metrics.bound.set(0);
         service.streams.close();
+        service.stopping.cancel();
         self.tracker.spawn(async move {
             let _ = tokio::time::timeout(drain, service.streams.wait()).await;
             // Also when there are none: an upgrade in flight may still bring one, which nobody
@@ -104,18 +258,90 @@ impl Services {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::config::model::{Admission, Gates, Limits};
     use crate::engine::tests::{Doubles, forward};
+
+    /// A client's end, and whether it was closed without a word.
+    async fn comes(service: &Service, last: u8) -> (tokio::io::DuplexStream, bool) {
+        let (io, mut client) = tokio::io::duplex(64);
+        let peer = SocketAddr::from(([10, 0, 0, last], 1));
+        service.accept(Inbound { io: Box::new(io), peer, local: peer });
+        let heard = tokio::time::timeout(Duration::from_millis(1), client.read_u8()).await;
+        (client, heard.is_ok())
+    }
+
+    fn gated(gates: Gates) -> (ServiceKey, Arc<ServiceConfig>) {
+        let (key, config) = forward();
+        (key, Arc::new(ServiceConfig { gates, ..(*config).clone() }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_beyond_the_gates_is_closed_and_counted() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let admission = Admission {
+            name: "a".into(),
+            whitelist: false,
+            nets: vec!["10.0.0.66/32".parse().unwrap()],
+        };
+        let (key, config) = gated(Gates {
+            admissions: vec![Arc::new(admission)],
+            connections: Some(Arc::new(Limits { service: None, each: Some(1), nets: vec![] })),
+            requests: Some(Arc::new(Limits { service: None, each: Some(0.1), nets: vec![] })),
+            ..Default::default()
+        });
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let service = services.get(&key).unwrap();
+        assert!(comes(&service, 66).await.1, "not admitted");
+        let (first, refused) = comes(&service, 1).await;
+        assert!(!refused);
+        assert!(comes(&service, 1).await.1, "one connection each");
+        let target = targets.recv().await.unwrap();
+        drop((first, target));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(comes(&service, 1).await.1, "one request in ten seconds, and no burst is left");
+        // A change of something else forgets nothing.
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        assert!(comes(&service, 1).await.1);
+        assert!(!comes(&service, 2).await.1, "others still come");
+        let text = services.metrics.encode().unwrap();
+        for reason in ["admission", "connections", "requests"] {
+            assert!(text.contains(&format!("reason=\"{reason}\"")), "{reason}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_streams_of_one_connection_are_one_connection() {
+        let (doubles, _targets) = Doubles::new();
+        let mut services = doubles.services();
+        let one = Limits { service: Some(1), each: None, nets: vec![] };
+        let (key, config) = gated(Gates { connections: Some(Arc::new(one)), ..Default::default() });
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let service: Arc<dyn Accept> = services.get(&key).unwrap();
+        let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+        let session = service.clone().session(peer).unwrap();
+        for _ in 0..3 {
+            let (io, _) = tokio::io::duplex(64);
+            session.accept(Inbound { io: Box::new(io), peer, local: peer });
+        }
+        assert!(service.clone().session(peer).is_none());
+        drop(session);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(service.session(peer).is_some(), "its place is free again");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_comes_after_the_stop_is_ended() {
         let (doubles, mut targets) = Doubles::new();
         let mut services = doubles.services();
         let (key, config) = forward();
+        services.prepare(&key, &config).unwrap();
         services.set(&key, &config);
         let service = services.get(&key).unwrap();
         services.stop(&key, Duration::from_secs(60));

@@ -9,12 +9,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::desired::DesiredSet;
-use super::layout::{Content, Layout, SocketId, Step, diff};
+use super::layout::{Content, Layout, Medium, SocketId, Step, diff};
 use super::plan::{Plan, Ports};
 use super::service::Services;
 use super::snapshot::{ServiceState, ServiceStatus, Snapshot};
 use super::socket::{Socket, Surroundings};
-use crate::base::{Origin, Reason, ServiceKey};
+use crate::base::{Network, Origin, Reason, ServiceKey};
 use crate::metrics::Metrics;
 use crate::net::guard::Guard;
 use crate::net::listen::BindError;
@@ -48,6 +48,8 @@ pub(super) struct Supervisor {
     pub running: Layout,
     pub sockets: BTreeMap<SocketId, Socket>,
     pub unbound: BTreeMap<SocketId, (Reason, String)>,
+    /// Services whose handler cannot be built, and why.
+    pub broken: BTreeMap<ServiceKey, String>,
     pub drains_of: BTreeMap<ServiceKey, Duration>,
 }
 
@@ -75,6 +77,7 @@ impl Supervisor {
         let began = Instant::now();
         let desired = self.desired.borrow_and_update().clone();
         let mut plan = Plan::build(&desired, &self.ports);
+        self.prepare(&mut plan.layout);
         self.bind(&plan.layout);
         plan.layout.without(self.unbound.keys(), &self.running);
         for step in diff(&self.running, &plan.layout) {
@@ -83,6 +86,7 @@ impl Supervisor {
             self.take(&step, &plan.layout);
             self.running.take(&step, &plan.layout);
         }
+        self.services.forget_prepared();
         // Whatever runs is desired; what was refused and went leaves nothing behind.
         self.drains_of =
             desired.services.iter().map(|(key, service)| (key.clone(), service.drain)).collect();
@@ -96,6 +100,22 @@ impl Supervisor {
         });
     }
 
+    /// Builds the handlers that the layout needs, before anything changes.
+    fn prepare(&mut self, layout: &mut Layout) {
+        let before = std::mem::take(&mut self.broken);
+        for (key, config) in layout.services.clone() {
+            if self.running.services.get(&key) == Some(&config) {
+                continue;
+            }
+            let Err(why) = self.services.prepare(&key, &config) else { continue };
+            if before.get(&key) != Some(&why) {
+                tracing::warn!(service = %key, error = why, "cannot run the service");
+            }
+            layout.without_service(&key, &self.running, &self.ports.fronts);
+            self.broken.insert(key, why);
+        }
+    }
+
     /// Takes every address that the layout needs, before any is given back.
     fn bind(&mut self, layout: &Layout) {
         let before = std::mem::take(&mut self.unbound);
@@ -106,7 +126,7 @@ impl Supervisor {
             .cloned()
             .collect::<Vec<_>>()
         {
-            match Socket::bind(&id.addr, &self.surroundings) {
+            match Socket::bind(&id, &self.surroundings) {
                 Ok(socket) => {
                     tracing::info!(addr = %id.addr, local = %socket.local(), "listening");
                     self.sockets.insert(id, socket);
@@ -150,15 +170,20 @@ impl Supervisor {
         }
     }
 
-    /// A target on loopback is allowed where a tcp listener of the same object has its port.
+    /// A target on loopback is allowed where a tcp or udp listener of the same object has its port.
     fn tell_guard(&self) {
         let mut ports = HashSet::new();
         for (id, content) in &self.running.sockets {
-            if let (Content::Tcp(key, _), Some(socket)) = (content, self.sockets.get(id))
+            let (network, key) = match content {
+                Content::Tcp(key, _) => (Network::Tcp, key),
+                Content::Udp(key, _) => (Network::Udp, key),
+                Content::Ws(_) | Content::Remote(..) => continue,
+            };
+            if let Some(socket) = self.sockets.get(id)
                 && key.origin != Origin::Files
                 && on_loopback(socket.local().ip())
             {
-                ports.insert((key.origin.clone(), socket.local().port()));
+                ports.insert((key.origin.clone(), network, socket.local().port()));
             }
         }
         self.guard.local_ports().replace(ports);
@@ -172,10 +197,11 @@ impl Supervisor {
             .flat_map(|(id, content)| content.services().map(move |key| (key, id)))
             .collect();
         let unbound_of = |key| {
-            let wanted = &desired.services.get(key)?.config.listen;
+            let config = &desired.services.get(key)?.config;
+            let medium = Medium::of(config);
             self.unbound
                 .iter()
-                .find(|(id, _)| id.addr == *wanted)
+                .find(|(id, _)| id.addr == config.listen && id.medium == medium)
                 .map(|(_, failure)| failure.clone())
         };
         let mut services = BTreeMap::new();
@@ -184,6 +210,8 @@ impl Supervisor {
             let local = socket_of.get(key).and_then(|id| self.sockets.get(*id)).map(Socket::local);
             let state = if let Some((reason, message)) = plan.refused.get(key).cloned() {
                 ServiceState::Refused { reason, message }
+            } else if let Some(why) = self.broken.get(key) {
+                ServiceState::Failed { reason: Reason::Invalid, message: why.clone() }
             } else if let Some((reason, message)) = unbound_of(key) {
                 ServiceState::Failed { reason, message }
             } else if let Some(local) = local {
@@ -194,7 +222,7 @@ impl Supervisor {
             };
             services.insert(key.clone(), ServiceStatus { config: running.clone(), state });
         }
-        let front = |addr| SocketId { addr, owner: None };
+        let front = |addr| SocketId { medium: Medium::Tcp, addr, owner: None };
         Snapshot {
             revision: desired.revision,
             services,
@@ -255,7 +283,7 @@ mod tests {
         Supervisor {
             ports: Ports::default(),
             guard: Arc::default(),
-            surroundings: Surroundings::new(tracker.clone(), metrics.clone()),
+            surroundings: Surroundings::new(false, tracker.clone(), metrics.clone()),
             services,
             metrics,
             desired: watch::channel(Arc::default()).1,
@@ -265,6 +293,7 @@ mod tests {
             running: Default::default(),
             sockets: Default::default(),
             unbound: Default::default(),
+            broken: Default::default(),
             drains_of: Default::default(),
         }
     }

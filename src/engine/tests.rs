@@ -13,10 +13,13 @@ use tokio_util::task::TaskTracker;
 use super::service::Services;
 use super::*;
 use crate::base::{Host, ListenAddr, Origin, Reason, ServiceKey, Target};
-use crate::config::model::*;
+use crate::config::model::{
+    ForwardConfig, ForwardHandlerConfig, HandlerConfig, HostPattern, ListenerConfig, ServiceConfig,
+    TcpListenerConfig, UdpListenerConfig, WsListenerConfig, WsPath,
+};
 use crate::io::BoxIo;
 use crate::metrics::Metrics;
-use crate::net::dial::{Dial, Dialer, Dialing};
+use crate::net::dial::{Dial, DialRequest, Dialer, Dialing};
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
 
@@ -26,12 +29,7 @@ pub(super) struct Doubles(Arc<ToTest>);
 struct ToTest(mpsc::UnboundedSender<DuplexStream>);
 
 impl Dial for ToTest {
-    fn dial<'a>(
-        &'a self,
-        _: &'a Origin,
-        _: &'a Target,
-        _: Option<&'a TcpKeepalive>,
-    ) -> Dialing<'a> {
+    fn dial<'a>(&'a self, _: DialRequest<'a>) -> Dialing<'a> {
         let (ours, theirs) = tokio::io::duplex(1024);
         let _ = self.0.send(theirs);
         Box::pin(async move { Ok(Box::new(ours) as _) })
@@ -52,7 +50,7 @@ impl Doubles {
     pub(super) async fn connect(&self, addr: std::net::SocketAddr) -> BoxIo {
         let dialer = Dialer::new(Resolver::new(Search::System), Arc::new(Guard::off()));
         let target = Target { host: Some(Host::Ip(addr.ip())), port: addr.port() };
-        dialer.dial(&Origin::Files, &target, None).await.unwrap()
+        dialer.dial(DialRequest::new(&Origin::Files, &target)).await.unwrap()
     }
 }
 
@@ -69,13 +67,7 @@ fn ws(path: &str, hosts: &[&str]) -> ListenerConfig {
     ListenerConfig::Ws(WsListenerConfig {
         hostnames: hosts.iter().map(pattern).collect(),
         path: WsPath(path.into()),
-        header: BTreeMap::new(),
-        backlog: 128,
-        handshake_timeout: None,
-        read_header_timeout: None,
-        keepalive: None,
-        ping_interval: None,
-        linger_timeout: Duration::from_secs(10),
+        ..Default::default()
     })
 }
 
@@ -84,17 +76,13 @@ fn tcp() -> ListenerConfig {
 }
 
 fn desired(name: &str, port: u16, listener: ListenerConfig, claim: Claim) -> Desired {
-    let target = Target { host: None, port: 1 };
+    let handler = HandlerConfig::Forward(ForwardHandlerConfig {
+        to: Arc::new(ForwardConfig::to(Target { host: None, port: 1 })),
+        idle_timeout: None,
+        send_proxy_protocol: None,
+    });
     Desired {
-        config: Arc::new(ServiceConfig {
-            name: name.into(),
-            listen: ListenAddr::port(port),
-            listener,
-            handler: HandlerConfig::Forward(ForwardHandlerConfig { target, idle_timeout: None }),
-            chain: Arc::default(),
-            retries: 0,
-            warnings: vec![],
-        }),
+        config: Arc::new(ServiceConfig::new(name, ListenAddr::port(port), listener, handler)),
         claim,
         drain: Duration::from_secs(60),
     }
@@ -217,6 +205,25 @@ fn ports_follow_the_rules_of_the_process() {
 }
 
 #[test]
+fn a_udp_and_a_tcp_service_share_a_port_number() {
+    let udp = || ListenerConfig::Udp(UdpListenerConfig::default());
+    let services = [
+        (key("a", "tcp"), desired("in", 5432, tcp(), created(1)), None),
+        (key("b", "udp"), desired("in", 5432, udp(), created(2)), None),
+        (key("a", "late"), desired("in", 5432, udp(), created(3)), Some(Reason::PortConflict)),
+        // Neither the admin port nor the front port is one of UDP.
+        (key("a", "admin"), desired("in", 9180, udp(), created(1)), None),
+        (key("a", "front"), desired("in", 8080, udp(), created(1)), None),
+        (key("a", "low"), desired("in", 53, udp(), created(1)), Some(Reason::PortNotAllowed)),
+    ];
+    let all: Vec<_> = services.iter().map(|(k, d, _)| (k.clone(), d.clone())).collect();
+    let plan = plan(&all);
+    for (key, _, expected) in &services {
+        assert_eq!(refusal(&plan, key), *expected, "{key}");
+    }
+}
+
+#[test]
 fn changing_a_handler_touches_no_socket() {
     let before = desired("in", 8080, ws("/x", &[]), created(1));
     let mut after = before.clone();
@@ -231,7 +238,7 @@ fn a_service_whose_new_port_is_taken_stays_on_the_shared_socket() {
     let moves = |port| (key("a", "moves"), desired("in", port, ws("/x", &[]), created(1)));
     let stays = (key("a", "stays"), desired("in", 8080, ws("/y", &[]), created(1)));
     let running = plan(&[moves(8080), stays.clone()]).layout;
-    let taken = SocketId { addr: ListenAddr::port(5000), owner: None };
+    let taken = SocketId { medium: Medium::Tcp, addr: ListenAddr::port(5000), owner: None };
     let mut wanted = plan(&[moves(5000), stays.clone()]).layout;
     wanted.without([&taken].into_iter(), &running);
     assert_eq!(diff(&running, &wanted), vec![]);
@@ -257,6 +264,7 @@ fn any_listener() -> impl Strategy<Value = ListenerConfig> {
     let host = prop_oneof![Just("a.test"), Just("b.test"), Just("*.test"), Just("c.a.test")];
     prop_oneof![
         1 => Just(tcp()),
+        1 => Just(ListenerConfig::Udp(UdpListenerConfig::default())),
         4 => (path, proptest::collection::vec(host, 0..3)).prop_map(|(p, h)| ws(p, &h)),
     ]
 }

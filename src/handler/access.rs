@@ -11,7 +11,7 @@ use crate::metrics::ServiceMetrics;
 
 /// What is known of a stream so far.
 pub(super) struct Access {
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,

@@ -7,9 +7,6 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::config::model::Users;
 
 /// The user that a `Proxy-Authorization` value proves, if any.
-///
-/// Every user is compared, in constant time, so the time tells neither names nor passwords; it may
-/// tell their lengths.
 pub(super) fn basic(users: &Users, value: Option<&str>) -> Option<String> {
     let (scheme, encoded) = value?.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -17,13 +14,21 @@ pub(super) fn basic(users: &Users, value: Option<&str>) -> Option<String> {
     }
     let plain = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (user, password) = plain.split_once(':')?;
+    proves(users, user, password).then(|| user.to_string())
+}
+
+/// Whether it is the password of this user.
+///
+/// Every user is compared, in constant time, so the time tells neither names nor passwords; it may
+/// tell their lengths.
+pub(super) fn proves(users: &Users, user: &str, password: &str) -> bool {
     let mut proven = Choice::from(0);
     for (name, secret) in &users.0 {
         let same_name = name.as_bytes().ct_eq(user.as_bytes());
         let same_password = secret.expose().as_bytes().ct_eq(password.as_bytes());
         proven |= same_name & same_password;
     }
-    bool::from(proven).then(|| user.to_string())
+    bool::from(proven)
 }
 
 #[cfg(test)]

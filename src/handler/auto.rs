@@ -5,36 +5,44 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{FAREWELL, HandlerError};
-use crate::io::{BoxIo, Chunk, Ending, Io, Prefixed, ended};
+use super::{Access, Exchanged, Handler, HandlerError, cut};
+use crate::config::model::AutoHandlerConfig;
+use crate::io::{BoxIo, Chunk, Io, Prefixed};
 
 /// For the first byte. GOST waits forever.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
 
-/// The stream again, if it is not SOCKS.
-pub(super) async fn http_only(
-    mut client: BoxIo,
-    stop: &CancellationToken,
-) -> Result<BoxIo, HandlerError> {
-    let mut chunk = Chunk::new();
-    let first = poll_fn(|cx| {
-        if let Err(e) = client.upkeep(cx) {
-            return std::task::Poll::Ready(Err(e));
+impl Handler {
+    /// Serves a client by the protocol that it begins to speak.
+    pub(super) async fn auto(
+        &self,
+        config: &AutoHandlerConfig,
+        mut client: BoxIo,
+        access: &mut Access,
+        stop: &CancellationToken,
+    ) -> Result<Exchanged, HandlerError> {
+        let mut chunk = Chunk::new();
+        let first = poll_fn(|cx| {
+            if let Err(e) = client.upkeep(cx) {
+                return std::task::Poll::Ready(Err(e));
+            }
+            client.poll_read(cx, &mut chunk)
+        });
+        let read = tokio::select! {
+            read = tokio::time::timeout(FIRST_BYTE, first) => read,
+            () = stop.cancelled() => {
+                cut(&mut client).await;
+                return Err(HandlerError::Stopped);
+            }
+        };
+        read.map_err(|_| HandlerError::NoRequest)?.map_err(HandlerError::ClientGone)?;
+        let first = chunk.data().first().copied();
+        let client = Box::new(Prefixed::new(chunk, client));
+        match first {
+            None => Err(HandlerError::NoRequest),
+            Some(4) => self.socks4(&config.socks4, client, access, stop).await,
+            Some(5) => self.socks5(&config.socks5, client, access, stop).await,
+            Some(_) => self.http(&config.http, client, access, stop).await,
         }
-        client.poll_read(cx, &mut chunk)
-    });
-    let read = tokio::select! {
-        read = tokio::time::timeout(FIRST_BYTE, first) => read,
-        () = stop.cancelled() => {
-            ended(&mut client, Ending::Restart, FAREWELL).await;
-            return Err(HandlerError::Stopped);
-        }
-    };
-    read.map_err(|_| HandlerError::NoRequest)?.map_err(HandlerError::ClientGone)?;
-    match chunk.data().first() {
-        None => Err(HandlerError::NoRequest),
-        Some(4) => Err(HandlerError::Unsupported("SOCKS4")),
-        Some(5) => Err(HandlerError::Unsupported("SOCKS5")),
-        Some(_) => Ok(Box::new(Prefixed::new(chunk, client))),
     }
 }

@@ -1,7 +1,8 @@
 //! Why a stream ended before it became a tunnel.
 
+use std::error::Error;
+
 use crate::io::ReadError;
-use crate::proto::http1::HeadError;
 use crate::route::RouteError;
 
 /// Why a stream ended before it became a tunnel.
@@ -15,16 +16,19 @@ pub enum HandlerError {
     Slow,
     /// The client speaks something else.
     #[error("the client's request is not readable")]
-    Malformed(#[source] ReadError<HeadError>),
-    /// The client speaks a protocol that this version does not have.
-    #[error("{0} is not supported by this version; use an http client")]
-    Unsupported(&'static str),
+    Malformed(#[source] Box<dyn Error + Send + Sync>),
+    /// A command that is switched off, or that no server has.
+    #[error("the client's command {0:#04x} is switched off or unknown")]
+    Disabled(u8),
     /// A request that a proxy cannot serve.
     #[error("{0:?} is not something to connect to")]
     BadTarget(String),
     /// No credentials, or wrong ones.
     #[error("missing or wrong credentials")]
     Unauthorized,
+    /// A target that the service's bypasses match.
+    #[error("the service's bypass does not let anybody there")]
+    Bypassed,
     /// The client broke off.
     #[error("the client broke off")]
     ClientGone(#[source] std::io::Error),
@@ -43,14 +47,24 @@ pub enum HandlerError {
 }
 
 impl HandlerError {
+    /// A message that could not be read.
+    pub(super) fn unreadable<E: Error + Send + Sync + 'static>(error: ReadError<E>) -> Self {
+        match error {
+            ReadError::Ended(0) => Self::NoRequest,
+            ReadError::Io(e) => Self::ClientGone(e),
+            other => Self::Malformed(Box::new(other)),
+        }
+    }
+
     /// The label of `adit_connections_total{result}`.
     pub fn label(&self) -> &'static str {
         match self {
             Self::NoRequest => "no_request",
             Self::Slow => "slow",
             Self::Malformed(_) | Self::BadTarget(_) => "bad_request",
-            Self::Unsupported(_) => "unsupported",
+            Self::Disabled(_) => "unsupported",
             Self::Unauthorized => "unauthorized",
+            Self::Bypassed => "bypassed",
             Self::ClientGone(_) => "client_gone",
             Self::Route(_) => "dial_failed",
             Self::Target(_) | Self::TargetSlow => "target_failed",

@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::reply::{self, Refusal, refusal, refuse};
 use super::{Access, Exchanged, FAREWELL, Handler, HandlerError, auth};
-use crate::base::Target;
+use crate::base::{Network, Target};
 use crate::config::model::HttpHandlerConfig;
-use crate::io::{AsyncIo, BoxIo, Ending, Read, ReadError, ended, read_wire};
+use crate::io::{AsyncIo, BoxIo, Ending, Read, ended, read_wire};
 use crate::proto::http1::RequestHead;
 
 mod counted;
@@ -45,7 +45,7 @@ impl Handler {
                 Some(user) => access.user = Some(user),
                 None => {
                     self.metrics.auth_failures.inc();
-                    refuse(client, &refusal(Refusal::Unauthorized, config, keep)).await;
+                    refuse(client, refusal(Refusal::Unauthorized, config, keep).as_bytes()).await;
                     return Err(HandlerError::Unauthorized);
                 }
             }
@@ -54,21 +54,25 @@ impl Handler {
         let target = match target_of(head) {
             Ok(target) => target,
             Err(e) => {
-                refuse(client, &refusal(Refusal::BadRequest, config, keep)).await;
+                refuse(client, refusal(Refusal::BadRequest, config, keep).as_bytes()).await;
                 return Err(e);
             }
         };
         access.target = Some(target.clone());
+        if let Err(e) = self.check_target(Network::Tcp, &target) {
+            refuse(client, refusal(Refusal::Forbidden, config, keep).as_bytes()).await;
+            return Err(e);
+        }
         if !connect {
             let client = client.into_io(&read.bytes);
-            return Box::pin(self.forward(config, client, stop)).await.map(Exchanged::Done);
+            return Box::pin(self.forward(config, client, access, stop)).await.map(Exchanged::Done);
         }
-        match self.connect(&target, stop).await {
+        match self.connect(&target, access, stop).await {
             Ok(upstream) => {
                 let established = reply::established(config);
                 // It has room at once, unless the client let our answers to its pings pile up.
                 let written = tokio::select! {
-                    written = reply::write(&mut client, &established) => written,
+                    written = reply::write(&mut client, established.as_bytes()) => written,
                     () = tokio::time::sleep(HEAD_TIMEOUT) => return Err(HandlerError::Slow),
                     () = stop.cancelled() => return Err(HandlerError::Stopped),
                 };
@@ -76,7 +80,7 @@ impl Handler {
                 Ok(Exchanged::Tunnel(client.into_io(read.leftover()), upstream))
             }
             Err(e) => {
-                refuse(client, &refusal(Refusal::Unavailable, config, keep)).await;
+                refuse(client, refusal(Refusal::Unavailable, config, keep).as_bytes()).await;
                 Err(e)
             }
         }
@@ -85,11 +89,7 @@ impl Handler {
 
 async fn read_head(client: &mut AsyncIo) -> Result<Read<RequestHead>, HandlerError> {
     let head = tokio::time::timeout(HEAD_TIMEOUT, read_wire(client, MAX_HEAD)).await;
-    head.map_err(|_| HandlerError::Slow)?.map_err(|e| match e {
-        ReadError::Ended(0) => HandlerError::NoRequest,
-        ReadError::Io(e) => HandlerError::ClientGone(e),
-        other => HandlerError::Malformed(other),
-    })
+    head.map_err(|_| HandlerError::Slow)?.map_err(HandlerError::unreadable)
 }
 
 fn target_of(head: &RequestHead) -> Result<Target, HandlerError> {
@@ -143,49 +143,30 @@ mod tests {
 
     use super::*;
     use crate::base::{ListenAddr, Origin, ServiceKey};
-    use crate::config::model::{HandlerConfig, ListenerConfig, ServiceConfig, TcpKeepalive};
+    use crate::config::model::{HandlerConfig, ListenerConfig, ServiceConfig};
     use crate::handler::HandlerContext;
     use crate::io::Inbound;
     use crate::metrics::Metrics;
-    use crate::net::dial::{Dial, Dialing};
+    use crate::net::dial::{Dial, DialRequest, Dialing};
     use crate::proto::Wire;
 
     /// Every target is there and says nothing.
     struct Silent;
 
     impl Dial for Silent {
-        fn dial<'a>(
-            &'a self,
-            _: &'a Origin,
-            _: &'a Target,
-            _: Option<&'a TcpKeepalive>,
-        ) -> Dialing<'a> {
+        fn dial<'a>(&'a self, _: DialRequest<'a>) -> Dialing<'a> {
             Box::pin(async { Ok(Box::new(tokio::io::duplex(64).0) as _) })
         }
     }
 
     fn handler() -> Handler {
-        let http = HttpHandlerConfig {
-            users: None,
-            realm: "gost".into(),
-            proxy_agent: "gost/3.0".into(),
-            header: Default::default(),
-            keepalive: false,
-            read_timeout: None,
-            idle_timeout: None,
-        };
-        let config = ServiceConfig {
-            name: "s".into(),
-            listen: ListenAddr::port(1),
-            listener: ListenerConfig::Tcp(Default::default()),
-            handler: HandlerConfig::Http(http),
-            chain: Arc::default(),
-            retries: 0,
-            warnings: vec![],
-        };
+        let http = HttpHandlerConfig { read_timeout: None, ..Default::default() };
+        let listener = ListenerConfig::Tcp(Default::default());
+        let http = HandlerConfig::Http(http);
+        let config = ServiceConfig::new("s", ListenAddr::port(1), listener, http);
         let key = ServiceKey::new(Origin::Files, "s");
         let metrics = Metrics::new().unwrap().service(&key);
-        Handler::build(&config, HandlerContext { dialer: Arc::new(Silent), metrics, key })
+        Handler::build(&config, HandlerContext { dialer: Arc::new(Silent), metrics, key }).unwrap()
     }
 
     fn inbound(io: tokio::io::DuplexStream) -> Inbound {

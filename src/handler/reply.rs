@@ -19,6 +19,8 @@ pub(super) enum Refusal {
     BadRequest,
     /// No credentials, or wrong ones.
     Unauthorized,
+    /// The service lets nobody go there.
+    Forbidden,
     /// The target was not reached.
     Unavailable,
 }
@@ -38,6 +40,7 @@ pub(super) fn refusal(
     let status = match refusal {
         Refusal::BadRequest => "400 Bad Request",
         Refusal::Unauthorized => "407 Proxy Authentication Required",
+        Refusal::Forbidden => "403 Forbidden",
         Refusal::Unavailable => "503 Service Unavailable",
     };
     let mut fields = vec![];
@@ -53,22 +56,24 @@ pub(super) fn refusal(
                 fields.push(field_line("Proxy-Connection", "close"));
             }
         }
-        Refusal::Unavailable => fields.push(field_line("Proxy-Agent", &config.proxy_agent)),
+        Refusal::Forbidden | Refusal::Unavailable => {
+            fields.push(field_line("Proxy-Agent", &config.proxy_agent))
+        }
     }
     format!("HTTP/1.1 {status}\r\nConnection: close\r\n{}\r\n", fields.concat())
 }
 
 /// Writes an answer in one piece: GOST's connector drops what comes behind it in the same read.
-pub(super) async fn write(io: &mut AsyncIo, text: &str) -> io::Result<()> {
-    io.write_all(text.as_bytes()).await?;
+pub(super) async fn write(io: &mut AsyncIo, answer: &[u8]) -> io::Result<()> {
+    io.write_all(answer).await?;
     io.flush().await
 }
 
 /// Writes a refusal and ends the stream. What the client still sends is read away for a moment:
 /// a socket that is dropped with unread bytes sends a reset, which would overtake the answer.
-pub(super) async fn refuse(mut io: AsyncIo, text: &str) {
+pub(super) async fn refuse(mut io: AsyncIo, answer: &[u8]) {
     let last_word = async {
-        write(&mut io, text).await?;
+        write(&mut io, answer).await?;
         io.shutdown().await?;
         let mut rest = [0; 1024];
         while io.read(&mut rest).await? > 0 {}

@@ -1,17 +1,19 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
+mod proxies;
+
 use super::*;
 use crate::base::{ListenAddr, Origin, Secret};
 use crate::config::model::{
-    ChainConfig, ForwardHandlerConfig, HttpHandlerConfig, TcpKeepalive, TcpListenerConfig, Users,
+    AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, HttpHandlerConfig, TcpListenerConfig,
+    Users,
 };
 use crate::metrics::Metrics;
-use crate::net::dial::Dialing;
+use crate::net::dial::{DialError, DialRequest, Dialing};
 
 /// A world of one target.
 #[derive(Default)]
@@ -23,12 +25,7 @@ struct World {
 }
 
 impl Dial for World {
-    fn dial<'a>(
-        &'a self,
-        _: &'a Origin,
-        target: &'a Target,
-        _: Option<&'a TcpKeepalive>,
-    ) -> Dialing<'a> {
+    fn dial<'a>(&'a self, DialRequest { target, .. }: DialRequest<'a>) -> Dialing<'a> {
         Box::pin(async move {
             if self.refuses {
                 let source = std::io::ErrorKind::ConnectionRefused.into();
@@ -42,15 +39,7 @@ impl Dial for World {
 }
 
 fn http() -> HttpHandlerConfig {
-    HttpHandlerConfig {
-        users: None,
-        realm: "gost".into(),
-        proxy_agent: "gost/3.0".into(),
-        header: BTreeMap::new(),
-        keepalive: false,
-        read_timeout: Some(Duration::from_secs(15)),
-        idle_timeout: None,
-    }
+    HttpHandlerConfig::default()
 }
 
 fn with_users() -> HttpHandlerConfig {
@@ -71,21 +60,11 @@ struct Served {
 fn serving(handler: HandlerConfig, world: World) -> Served {
     let key = ServiceKey::new(Origin::Files, "s");
     let metrics = Metrics::new().unwrap().service(&key);
-    let config = ServiceConfig {
-        name: "s".into(),
-        listen: ListenAddr::port(0),
-        listener: ListenerConfig::Tcp(TcpListenerConfig {
-            keepalive: None,
-            linger_timeout: Duration::from_secs(10),
-        }),
-        handler,
-        chain: Arc::new(ChainConfig::default()),
-        retries: 0,
-        warnings: Vec::new(),
-    };
+    let listener = ListenerConfig::Tcp(TcpListenerConfig::default());
+    let config = ServiceConfig::new("s", ListenAddr::port(0), listener, handler);
     let world = Arc::new(world);
     let context = HandlerContext { dialer: world.clone(), metrics: metrics.clone(), key };
-    let handler = Handler::build(&config, context);
+    let handler = Handler::build(&config, context).unwrap();
     let (client, near) = duplex(64 * 1024);
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     let inbound = Inbound { io: Box::new(near), peer: addr, local: addr };
@@ -140,7 +119,10 @@ const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\nProxy-Agent: g
 
 #[tokio::test]
 async fn connect_answers_gost_s_bytes_and_keeps_what_came_with_the_request() {
-    let mut s = serving(HandlerConfig::Auto(http()), World::default());
+    let mut s = serving(
+        HandlerConfig::Auto(AutoHandlerConfig { http: http(), ..Default::default() }),
+        World::default(),
+    );
     s.says("CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\nearly").await;
     let (target, mut stream) = s.target().await;
     assert_eq!(target, "example.com:443");
@@ -278,21 +260,20 @@ async fn a_plain_target_that_does_not_answer_is_503_after_the_read_timeout() {
 }
 
 #[tokio::test]
-async fn socks_is_refused_and_silence_is_no_request() {
-    for (first, label) in
-        [("\x05\x01\0", "unsupported"), ("\x04", "unsupported"), ("", "no_request")]
-    {
-        let mut s = serving(HandlerConfig::Auto(http()), World::default());
-        s.says(first).await;
-        s.client.shutdown().await.unwrap();
-        assert_eq!(s.result.await.unwrap().unwrap_err().label(), label);
-    }
+async fn silence_is_no_request() {
+    let auto = AutoHandlerConfig { http: http(), ..Default::default() };
+    let mut s = serving(HandlerConfig::Auto(auto), World::default());
+    s.client.shutdown().await.unwrap();
+    assert_eq!(s.result.await.unwrap().unwrap_err().label(), "no_request");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_dribbles_its_head_is_cut() {
     for (text, seconds, label) in [("", 10, "no_request"), ("CONNECT a:1 HT", 10, "slow")] {
-        let mut s = serving(HandlerConfig::Auto(http()), World::default());
+        let mut s = serving(
+            HandlerConfig::Auto(AutoHandlerConfig { http: http(), ..Default::default() }),
+            World::default(),
+        );
         let began = Instant::now();
         s.says(text).await;
         assert_eq!(s.result.await.unwrap().unwrap_err().label(), label);
@@ -311,7 +292,11 @@ async fn an_endless_head_is_cut() {
 async fn forward_connects_to_its_target_and_closes_if_it_cannot() {
     let forward = || {
         let target = "db:5432".parse().unwrap();
-        HandlerConfig::Forward(ForwardHandlerConfig { target, idle_timeout: None })
+        HandlerConfig::Forward(ForwardHandlerConfig {
+            to: Arc::new(ForwardConfig::to(target)),
+            idle_timeout: None,
+            send_proxy_protocol: None,
+        })
     };
     let mut s = serving(forward(), World::default());
     let (target, mut stream) = s.target().await;
@@ -325,7 +310,10 @@ async fn forward_connects_to_its_target_and_closes_if_it_cannot() {
 
 #[tokio::test]
 async fn a_stop_ends_a_stream_in_its_exchange_and_in_its_tunnel() {
-    let s = serving(HandlerConfig::Auto(http()), World::default());
+    let s = serving(
+        HandlerConfig::Auto(AutoHandlerConfig { http: http(), ..Default::default() }),
+        World::default(),
+    );
     s.stop.cancel();
     assert_eq!(s.result.await.unwrap().unwrap_err().label(), "drained");
     let mut s = serving(HandlerConfig::Http(http()), World::default());

@@ -1,6 +1,6 @@
 //! An `Io` as tokio's traits, for handshakes and for hyper.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,30 +11,49 @@ use super::{BoxIo, Chunk, Io, Prefixed};
 /// An [`Io`] with tokio's `AsyncRead` and `AsyncWrite`. Copies: use it for exchanges, not for bulk.
 ///
 /// What one `write` takes leaves as one [`Io::poll_write`], so as one WebSocket message.
-pub struct AsyncIo {
-    io: BoxIo,
+pub struct AsyncIo<I = BoxIo> {
+    io: I,
     read: Chunk,
     write: Chunk,
 }
 
 impl AsyncIo {
-    /// Wraps a stream.
-    pub fn new(io: BoxIo) -> Self {
-        Self { io, read: Chunk::new(), write: Chunk::new() }
-    }
-
     /// The stream again, with `leftover` and then what was read and not taken put back before it.
     /// Flush first: what was not yet written is lost.
     pub fn into_io(self, leftover: &[u8]) -> BoxIo {
-        if leftover.is_empty() && self.read.is_empty() {
-            return self.io;
+        let (early, io) = self.into_parts(leftover);
+        if early.is_empty() { io } else { Box::new(Prefixed::new(early, io)) }
+    }
+}
+
+impl<I: Io> AsyncIo<I> {
+    /// Wraps a stream.
+    pub fn new(io: I) -> Self {
+        Self { io, read: Chunk::new(), write: Chunk::new() }
+    }
+
+    /// The stream below.
+    pub fn get_ref(&self) -> &I {
+        &self.io
+    }
+
+    /// The stream below. What is read from it here overtakes what was read and not taken.
+    pub fn get_mut(&mut self) -> &mut I {
+        &mut self.io
+    }
+
+    /// The next read gives these bytes, then what was read and not taken.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.read = Chunk::from_slice(&[bytes, self.read.data()].concat());
         }
-        let prefix = if leftover.is_empty() {
-            self.read
-        } else {
-            Chunk::from_slice(&[leftover, self.read.data()].concat())
-        };
-        Box::new(Prefixed::new(prefix, self.io))
+    }
+
+    /// `leftover` and what was read and not taken, and the stream below.
+    /// Flush first: what was not yet written is lost.
+    pub fn into_parts(mut self, leftover: &[u8]) -> (Chunk, I) {
+        self.put_back(leftover);
+        (self.read, self.io)
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -45,7 +64,7 @@ impl AsyncIo {
     }
 }
 
-impl AsyncRead for AsyncIo {
+impl<I: Io> AsyncRead for AsyncIo<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -63,7 +82,7 @@ impl AsyncRead for AsyncIo {
     }
 }
 
-impl AsyncWrite for AsyncIo {
+impl<I: Io> AsyncWrite for AsyncIo<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -77,6 +96,32 @@ impl AsyncWrite for AsyncIo {
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
             _ => Poll::Ready(Ok(n)),
         }
+    }
+
+    /// Many small pieces (the records of TLS) leave as one write.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_drain(cx))?;
+        let mut taken = 0;
+        for buf in bufs {
+            let n = this.write.append(buf);
+            taken += n;
+            if n < buf.len() {
+                break;
+            }
+        }
+        match this.poll_drain(cx) {
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            _ => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -74,6 +74,11 @@ impl Chunk {
         buffer.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// Asks that the next buffer be a large one, or a small one.
+    pub fn prefer_large(&mut self, large: bool) {
+        self.large = large;
+    }
+
     /// Says that a read put `n` bytes into the room that [`spare`](Self::spare) gave. The next
     /// buffer will be large if this one was filled, and small again after a small read.
     pub fn filled(&mut self, n: usize) {

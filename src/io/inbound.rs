@@ -1,10 +1,15 @@
 //! A stream that a client opened, and who takes it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::BoxIo;
+use crate::metrics::ServiceMetrics;
 
-/// A stream that a client opened: a TCP connection, or a WebSocket after its 101.
+/// A stream that a client opened: a TCP connection, a WebSocket after its 101, or one of many in it.
 pub struct Inbound {
     /// The stream.
     pub io: BoxIo,
@@ -18,4 +23,24 @@ pub struct Inbound {
 pub trait Accept: Send + Sync + 'static {
     /// Takes a stream and returns at once; serving it is a task of its own.
     fn accept(&self, inbound: Inbound);
+
+    /// Asks to come in with a connection, once it is known whose client it is and what service it
+    /// wants: `None` says no. All streams of the connection go to what is returned, which counts
+    /// the connection while it lives.
+    fn session(self: Arc<Self>, peer: SocketAddr) -> Option<Arc<dyn Accept>>;
+
+    /// What a connection of many streams has to know beside them.
+    fn surroundings(&self) -> Surroundings;
+}
+
+/// What a connection of many streams has to know of the service that takes them.
+pub struct Surroundings {
+    /// The service takes no new connections: one without streams is to end.
+    pub stop: CancellationToken,
+    /// The time is up: end at once.
+    pub cut: CancellationToken,
+    /// While it is held, the service is not through.
+    pub hold: TaskTrackerToken,
+    /// Where to count.
+    pub metrics: ServiceMetrics,
 }

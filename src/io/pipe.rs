@@ -106,6 +106,10 @@ pub async fn pipe(
     };
     let ending = match reason {
         CloseReason::Drained => Ending::Restart,
+        // Both sides have had their FIN: another one would be two system calls for nothing.
+        CloseReason::Finished if up.ended() && down.ended() => {
+            return Closed { reason, up: up.bytes, down: down.bytes };
+        }
         _ => Ending::Finished,
     };
     tokio::join!(ended(client, ending, FAREWELL), ended(target, ending, FAREWELL));

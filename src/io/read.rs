@@ -2,9 +2,8 @@
 
 use std::io;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::AsyncIo;
 use crate::proto::Wire;
 
 /// A value that could not be read.
@@ -46,7 +45,7 @@ impl<W> Read<W> {
 /// # Errors
 /// [`ReadError`].
 pub async fn read_wire<W: Wire>(
-    io: &mut AsyncIo,
+    io: &mut (impl AsyncRead + Unpin),
     limit: usize,
 ) -> Result<Read<W>, ReadError<W::Error>> {
     let mut bytes = Vec::with_capacity(1024);

@@ -1,6 +1,6 @@
 //! The series of one service.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -23,10 +23,15 @@ struct Families {
     active: IntGaugeVec,
     total: IntCounterVec,
     bound: IntGaugeVec,
+    mux_sessions: IntGaugeVec,
+    mux_resets: IntCounterVec,
     dial_seconds: HistogramVec,
     dial_errors: IntCounterVec,
     auth_failures: IntCounterVec,
     egress_denied: IntCounterVec,
+    node_dials: IntCounterVec,
+    refused: IntCounterVec,
+    dropped: IntCounterVec,
     /// One value a key, so that a service that comes back while its old tunnels drain shares its
     /// series with them instead of losing them at their end.
     alive: Mutex<HashMap<ServiceKey, Weak<Inner>>>,
@@ -43,6 +48,10 @@ pub struct ServiceMetrics {
     pub active: IntGauge,
     /// 1 while the service's listener accepts.
     pub bound: IntGauge,
+    /// Multiplexed sessions of clients that are open.
+    pub mux_sessions: IntGauge,
+    /// Streams that were reset because what nobody read of them blocked their session.
+    pub mux_resets: IntCounter,
     /// From the request for a target to a stream to it, in seconds.
     pub dial_seconds: Histogram,
     /// Requests with missing or wrong credentials.
@@ -54,6 +63,8 @@ struct Inner {
     key: ServiceKey,
     families: Arc<Families>,
     used: Mutex<BTreeSet<(Kind, &'static str)>>,
+    /// Nodes and results that were counted. Nodes are configuration.
+    nodes: Mutex<BTreeMap<String, BTreeSet<&'static str>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +72,8 @@ enum Kind {
     Total,
     DialError,
     Egress,
+    Refused,
+    Dropped,
 }
 
 impl ServiceMetrics {
@@ -77,6 +90,31 @@ impl ServiceMetrics {
     /// Counts a target that the egress guard refused, by `adit_egress_denied_total{reason}`.
     pub fn egress_denied(&self, reason: &'static str) {
         self.inner.count(Kind::Egress, reason);
+    }
+
+    /// Counts a client or target that the service's gates refused, by
+    /// `adit_refused_total{reason}`.
+    pub fn refused(&self, reason: &'static str) {
+        self.inner.count(Kind::Refused, reason);
+    }
+
+    /// Counts a datagram that a udp listener had no room for, by
+    /// `adit_datagrams_dropped_total{reason}`.
+    pub fn datagram_dropped(&self, reason: &'static str) {
+        self.inner.count(Kind::Dropped, reason);
+    }
+
+    /// Counts what became of a node of a chain or forwarder, by
+    /// `adit_node_dials_total{node,result}`. `node` is a name of the configuration.
+    pub fn node_dial(&self, node: &str, result: &'static str) {
+        let mut nodes = self.inner.nodes.lock();
+        match nodes.get_mut(node) {
+            Some(results) => results.insert(result),
+            None => nodes.insert(node.into(), [result].into()).is_none(),
+        };
+        let [ns, tunnel, service] = labels(&self.inner.key);
+        let family = &self.inner.families.node_dials;
+        family.with_label_values(&[ns, tunnel, service, node, result]).inc();
     }
 }
 
@@ -103,10 +141,18 @@ impl Drop for Inner {
         }
         let _ = self.families.active.remove_label_values(&plain);
         let _ = self.families.bound.remove_label_values(&plain);
+        let _ = self.families.mux_sessions.remove_label_values(&plain);
+        let _ = self.families.mux_resets.remove_label_values(&plain);
         let _ = self.families.dial_seconds.remove_label_values(&plain);
         let _ = self.families.auth_failures.remove_label_values(&plain);
         for (kind, value) in self.used.lock().iter() {
             let _ = self.families.of(*kind).remove_label_values(&[ns, tunnel, service, value]);
+        }
+        for (node, results) in self.nodes.lock().iter() {
+            for result in results {
+                let all = [ns, tunnel, service, node.as_str(), result];
+                let _ = self.families.node_dials.remove_label_values(&all);
+            }
         }
     }
 }
@@ -117,6 +163,8 @@ impl Families {
             Kind::Total => &self.total,
             Kind::DialError => &self.dial_errors,
             Kind::Egress => &self.egress_denied,
+            Kind::Refused => &self.refused,
+            Kind::Dropped => &self.dropped,
         }
     }
 }
@@ -129,6 +177,8 @@ impl ServiceFamilies {
             active: IntGaugeVec::new(opts("adit_connections_active"), LABELS)?,
             total: IntCounterVec::new(opts("adit_connections_total"), &with("result"))?,
             bound: IntGaugeVec::new(opts("adit_listener_bound"), LABELS)?,
+            mux_sessions: IntGaugeVec::new(opts("adit_mux_sessions"), LABELS)?,
+            mux_resets: IntCounterVec::new(opts("adit_mux_resets_total"), LABELS)?,
             dial_seconds: HistogramVec::new(
                 HistogramOpts::from(opts("adit_upstream_dial_seconds"))
                     .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0]),
@@ -140,16 +190,27 @@ impl ServiceFamilies {
             )?,
             auth_failures: IntCounterVec::new(opts("adit_auth_failures_total"), LABELS)?,
             egress_denied: IntCounterVec::new(opts("adit_egress_denied_total"), &with("reason"))?,
+            node_dials: IntCounterVec::new(
+                opts("adit_node_dials_total"),
+                &[LABELS, &["node", "result"]].concat(),
+            )?,
+            refused: IntCounterVec::new(opts("adit_refused_total"), &with("reason"))?,
+            dropped: IntCounterVec::new(opts("adit_datagrams_dropped_total"), &with("reason"))?,
             alive: Mutex::default(),
         };
         registry.register(Box::new(families.bytes.clone()))?;
         registry.register(Box::new(families.active.clone()))?;
         registry.register(Box::new(families.total.clone()))?;
         registry.register(Box::new(families.bound.clone()))?;
+        registry.register(Box::new(families.mux_sessions.clone()))?;
+        registry.register(Box::new(families.mux_resets.clone()))?;
         registry.register(Box::new(families.dial_seconds.clone()))?;
         registry.register(Box::new(families.dial_errors.clone()))?;
         registry.register(Box::new(families.auth_failures.clone()))?;
         registry.register(Box::new(families.egress_denied.clone()))?;
+        registry.register(Box::new(families.node_dials.clone()))?;
+        registry.register(Box::new(families.refused.clone()))?;
+        registry.register(Box::new(families.dropped.clone()))?;
         Ok(Self(Arc::new(families)))
     }
 
@@ -162,6 +223,7 @@ impl ServiceFamilies {
                     key: key.clone(),
                     families: families.clone(),
                     used: Mutex::default(),
+                    nodes: Mutex::default(),
                 });
                 alive.insert(key.clone(), Arc::downgrade(&inner));
                 inner
@@ -174,6 +236,8 @@ impl ServiceFamilies {
             bytes_down: families.bytes.with_label_values(&[ns, tunnel, service, "down"]),
             active: families.active.with_label_values(&plain),
             bound: families.bound.with_label_values(&plain),
+            mux_sessions: families.mux_sessions.with_label_values(&plain),
+            mux_resets: families.mux_resets.with_label_values(&plain),
             dial_seconds: families.dial_seconds.with_label_values(&plain),
             auth_failures: families.auth_failures.with_label_values(&plain),
             inner,

@@ -22,6 +22,12 @@ pub const TABLE: &[MetricDoc] = &[
     doc("adit_tunnels", &["class", "ready"], "WsTunnel objects by condition Ready."),
     doc("adit_listeners", &["state"], "Services by state: serving, refused, failed."),
     doc("adit_listener_bound", SERVICE, "1 while the service accepts connections."),
+    doc("adit_mux_sessions", SERVICE, "Multiplexed sessions (mws, mwss) of clients that are open."),
+    doc(
+        "adit_mux_resets_total",
+        SERVICE,
+        "Streams that were reset: unread data blocked their session for 30 s.",
+    ),
     doc("adit_connections_active", SERVICE, "Streams that a handler has in hand."),
     doc(
         "adit_connections_total",
@@ -46,6 +52,21 @@ pub const TABLE: &[MetricDoc] = &[
         &["namespace", "tunnel", "service", "reason"],
         "Targets that the egress guard refused.",
     ),
+    doc(
+        "adit_node_dials_total",
+        &["namespace", "tunnel", "service", "node", "result"],
+        "Uses of a chain's node (hop/node) or a forwarder's target: ok, or why it failed.",
+    ),
+    doc(
+        "adit_refused_total",
+        &["namespace", "tunnel", "service", "reason"],
+        "What the service's own rules refused: admission, connections, requests, bypass.",
+    ),
+    doc(
+        "adit_datagrams_dropped_total",
+        &["namespace", "tunnel", "service", "reason"],
+        "Datagrams that a udp listener had no room for: queue, backlog, sources.",
+    ),
     doc("adit_draining", &[], "1 while the process is on its way out."),
     doc("adit_plan_steps_total", &["kind"], "Steps that the engine took to reach the desired set."),
     doc("adit_plan_seconds", &[], "Time to plan and apply a desired set."),
@@ -53,6 +74,11 @@ pub const TABLE: &[MetricDoc] = &[
         "adit_config_reload_failures_total",
         &[],
         "Changes of configuration files that were refused.",
+    ),
+    doc(
+        "adit_config_last_reload_successful",
+        &[],
+        "0 while the newest configuration files are refused and those before them run.",
     ),
     doc("adit_kube_watch_events_total", &["verb"], "Events of the WsTunnel watch."),
     doc("adit_kube_watch_errors_total", &["error"], "Failures of the WsTunnel watch."),

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
-use crate::base::{Origin, Target};
-use crate::config::model::TcpKeepalive;
+use crate::base::{Network, Origin, Target};
+use crate::config::model::{Names, TcpKeepalive};
 use crate::io::BoxIo;
 
 mod dialer;
@@ -82,19 +84,56 @@ impl DialError {
     }
 }
 
+/// What is dialled, for whom, and how.
+#[derive(Clone, Copy)]
+pub struct DialRequest<'a> {
+    /// For whom: the guard's rules depend on it.
+    pub origin: &'a Origin,
+    /// Streams or datagrams.
+    pub network: Network,
+    /// Where to.
+    pub target: &'a Target,
+    /// How its name is resolved.
+    pub names: &'a Names,
+    /// Of TCP.
+    pub keepalive: Option<&'a TcpKeepalive>,
+    /// The name and the connection together; `None` waits as long as the system does.
+    pub within: Option<Duration>,
+}
+
+impl<'a> DialRequest<'a> {
+    /// TCP with every default.
+    pub fn new(origin: &'a Origin, target: &'a Target) -> Self {
+        static SYSTEM: Names = Names { hosts: None, resolver: None };
+        Self {
+            origin,
+            network: Network::Tcp,
+            target,
+            names: &SYSTEM,
+            keepalive: None,
+            within: Some(DIAL_TIMEOUT),
+        }
+    }
+}
+
 /// What [`Dial::dial`] returns.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxIo, DialError>> + Send + 'a>>;
 
-/// Opens TCP connections. The one trait with real doubles: tests put streams of their own here.
+/// What [`Dial::lookup`] returns: addresses, at least one, or the resolver's words.
+pub type Looking<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send + 'a>>;
+
+/// Opens connections. The one trait with real doubles: tests put streams of their own here.
 pub trait Dial: Send + Sync + 'static {
-    /// Connects to `target` on behalf of `origin`.
+    /// Connects. A stream of [`Network::Udp`] has datagrams: one per chunk, both ways.
     ///
     /// # Errors
-    /// [`DialError`], within the dialler's time limit.
-    fn dial<'a>(
-        &'a self,
-        origin: &'a Origin,
-        target: &'a Target,
-        keepalive: Option<&'a TcpKeepalive>,
-    ) -> Dialing<'a>;
+    /// [`DialError`], within the request's time limit.
+    fn dial<'a>(&'a self, request: DialRequest<'a>) -> Dialing<'a>;
+
+    /// Resolves a name for somebody else to dial, such as the next node of a chain: no guard is
+    /// asked. The caller bounds the time.
+    fn lookup<'a>(&'a self, origin: &'a Origin, names: &'a Names, name: &'a str) -> Looking<'a> {
+        let _ = (origin, names, name);
+        Box::pin(async { Err("names are not resolved here".into()) })
+    }
 }

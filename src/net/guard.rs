@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use parking_lot::RwLock;
 
-use crate::base::Origin;
+use crate::base::{Network, Origin};
 
 /// Why an address is not allowed. A closed set: it labels `adit_egress_denied_total{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,15 +100,23 @@ impl Guard {
     ///
     /// # Errors
     /// The rule that forbids it.
-    pub fn check(&self, origin: &Origin, ip: IpAddr, port: u16) -> Result<(), Denied> {
+    pub fn check(
+        &self,
+        origin: &Origin,
+        network: Network,
+        ip: IpAddr,
+        port: u16,
+    ) -> Result<(), Denied> {
         let Some(config) = &self.config else { return Ok(()) };
         let plain = unwrapped(ip);
         if config.allow.iter().any(|net| net.contains(&plain) || net.contains(&ip)) {
             return Ok(());
         }
         let denied = match fixed(plain) {
-            // A tunnel's own tcp listener is reachable for the tunnel, as in GOST's examples.
-            Some(Denied::Loopback) if ip == plain && self.local.has(origin, port) => return Ok(()),
+            // A tunnel's own listener is reachable for the tunnel, as in GOST's examples.
+            Some(Denied::Loopback) if ip == plain && self.local.has(origin, network, port) => {
+                return Ok(());
+            }
             Some(denied) => Some(denied),
             None if config.own.iter().any(|own| unwrapped(*own) == plain) => Some(Denied::Own),
             None => config
@@ -121,18 +129,22 @@ impl Guard {
     }
 }
 
-/// `(origin, port)` pairs: `tcp` listeners that accept on loopback right now, front ports never.
+/// Whose listener has which port: `tcp` and `udp` listeners that accept on loopback right now, front
+/// ports never.
 #[derive(Debug, Default)]
-pub struct LocalPorts(RwLock<HashSet<(Origin, u16)>>);
+pub struct LocalPorts(RwLock<HashSet<LocalPort>>);
+
+/// A port of a listener, with the listener's origin.
+pub type LocalPort = (Origin, Network, u16);
 
 impl LocalPorts {
     /// Says which listeners accept now, on every address or on loopback.
-    pub fn replace(&self, ports: HashSet<(Origin, u16)>) {
+    pub fn replace(&self, ports: HashSet<LocalPort>) {
         *self.0.write() = ports;
     }
 
-    fn has(&self, origin: &Origin, port: u16) -> bool {
-        self.0.read().contains(&(origin.clone(), port))
+    fn has(&self, origin: &Origin, network: Network, port: u16) -> bool {
+        self.0.read().contains(&(origin.clone(), network, port))
     }
 }
 
@@ -190,7 +202,7 @@ mod tests {
     }
 
     fn verdict(ip: &str) -> Result<(), Denied> {
-        guard().check(&Origin::Files, ip.parse().unwrap(), 80)
+        guard().check(&Origin::Files, Network::Tcp, ip.parse().unwrap(), 80)
     }
 
     #[test]
@@ -243,16 +255,20 @@ mod tests {
         let guard = guard();
         let (mine, other) = (Origin::tunnel("ns", "a"), Origin::tunnel("ns", "b"));
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        guard.local_ports().replace([(mine.clone(), 1080)].into());
-        assert_eq!(guard.check(&mine, ip, 1080), Ok(()));
-        assert_eq!(guard.check(&mine, ip, 1081), Err(Denied::Loopback));
-        assert_eq!(guard.check(&other, ip, 1080), Err(Denied::Loopback));
+        guard.local_ports().replace([(mine.clone(), Network::Tcp, 1080)].into());
+        assert_eq!(guard.check(&mine, Network::Tcp, ip, 1080), Ok(()));
+        assert_eq!(guard.check(&mine, Network::Udp, ip, 1080), Err(Denied::Loopback));
+        assert_eq!(guard.check(&mine, Network::Tcp, ip, 1081), Err(Denied::Loopback));
+        assert_eq!(guard.check(&other, Network::Tcp, ip, 1080), Err(Denied::Loopback));
         guard.local_ports().replace(HashSet::new());
-        assert_eq!(guard.check(&mine, ip, 1080), Err(Denied::Loopback));
+        assert_eq!(guard.check(&mine, Network::Tcp, ip, 1080), Err(Denied::Loopback));
     }
 
     #[test]
     fn without_a_guard_everything_is_allowed() {
-        assert_eq!(Guard::off().check(&Origin::Files, "127.0.0.1".parse().unwrap(), 1), Ok(()));
+        assert_eq!(
+            Guard::off().check(&Origin::Files, Network::Tcp, "127.0.0.1".parse().unwrap(), 1),
+            Ok(())
+        );
     }
 }

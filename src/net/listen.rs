@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::base::{Host, ListenAddr, Reason};
 
@@ -66,40 +66,62 @@ impl BindError {
 /// # Errors
 /// [`BindError`] says whether another socket has the port, it is forbidden, or cannot be.
 pub fn bind(addr: &ListenAddr) -> Result<TcpListener, BindError> {
+    bind_at(addr, tcp)
+}
+
+/// Takes a port for datagrams; which addresses, as [`bind`].
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind_udp(addr: &ListenAddr) -> Result<UdpSocket, BindError> {
+    bind_at(addr, udp)
+}
+
+/// Any port for datagrams to this peer.
+pub(super) fn any_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
+    match peer {
+        SocketAddr::V4(_) => udp((Ipv4Addr::UNSPECIFIED, 0).into()),
+        SocketAddr::V6(_) => udp((Ipv6Addr::UNSPECIFIED, 0).into()),
+    }
+}
+
+fn bind_at<S>(
+    addr: &ListenAddr,
+    one: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<S, BindError> {
     let result = match &addr.host {
-        None => bind_all(addr.port),
-        Some(Host::Ip(ip)) => bind_one(SocketAddr::new(*ip, addr.port)),
-        Some(Host::Name(name)) => bind_name(name, addr.port),
+        None => all(addr.port, one),
+        Some(Host::Ip(ip)) => one(SocketAddr::new(*ip, addr.port)),
+        Some(Host::Name(name)) => known(name).and_then(|ip| one(SocketAddr::new(ip, addr.port))),
     };
     result.map_err(|e| BindError::new(addr, e))
 }
 
-fn bind_all(port: u16) -> io::Result<TcpListener> {
-    match bind_one((Ipv6Addr::UNSPECIFIED, port).into()) {
+fn all<S>(port: u16, one: impl Fn(SocketAddr) -> io::Result<S>) -> io::Result<S> {
+    match one((Ipv6Addr::UNSPECIFIED, port).into()) {
         // IPv6 is switched off, or not built in.
         Err(e)
             if !matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
         {
-            bind_one((Ipv4Addr::UNSPECIFIED, port).into())
+            one((Ipv4Addr::UNSPECIFIED, port).into())
         }
         other => other,
     }
 }
 
 /// Only `localhost` and what /etc/hosts says: a service must not move with the DNS.
-fn bind_name(name: &str, port: u16) -> io::Result<TcpListener> {
+fn known(name: &str) -> io::Result<IpAddr> {
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let ip = super::resolve::in_hosts(&hosts, name)
+    super::resolve::in_hosts(&hosts, name)
         .first()
         .copied()
         .or_else(|| (name == "localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         .ok_or_else(|| {
             io::Error::new(io::ErrorKind::AddrNotAvailable, "the name is not in /etc/hosts")
-        })?;
-    bind_one(SocketAddr::new(ip, port))
+        })
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -110,4 +132,15 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+fn udp(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // No address reuse: two sockets would share the datagrams.
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    UdpSocket::from_std(socket.into())
 }

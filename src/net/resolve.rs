@@ -8,6 +8,11 @@ use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::net::NetError;
 
 use crate::base::Origin;
+use crate::config::model::{Hosts, Names};
+
+mod servers;
+
+use servers::Servers;
 
 /// How short names are completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,7 @@ pub enum Search {
 pub struct Resolver {
     dns: Option<Arc<TokioResolver>>,
     search: Search,
+    servers: Arc<Servers>,
 }
 
 impl Resolver {
@@ -43,14 +49,30 @@ impl Resolver {
             .map_err(|e| tracing::warn!(error = %e, "no DNS: /etc/resolv.conf is not usable"))
             .ok()
             .map(Arc::new);
-        Self { dns, search }
+        Self { dns, search, servers: Arc::default() }
     }
 
-    /// The addresses of a name, at least one.
+    /// The addresses of a name, at least one: `hosts` first, then `resolver` instead of the
+    /// system's names if there is one.
     ///
     /// # Errors
     /// The resolver's words.
-    pub async fn resolve(&self, origin: &Origin, name: &str) -> Result<Vec<IpAddr>, String> {
+    pub async fn resolve(
+        &self,
+        origin: &Origin,
+        names: &Names,
+        name: &str,
+    ) -> Result<Vec<IpAddr>, String> {
+        if let Some(found) = names.hosts.as_ref().and_then(|hosts| mapped(hosts, name)) {
+            return Ok(found.to_vec());
+        }
+        match &names.resolver {
+            Some(config) => self.servers.resolve(config, name).await,
+            None => self.by_system(origin, name).await,
+        }
+    }
+
+    async fn by_system(&self, origin: &Origin, name: &str) -> Result<Vec<IpAddr>, String> {
         // Read anew: it is small, and a user who edits it expects it to count.
         let hosts = tokio::fs::read_to_string("/etc/hosts").await.unwrap_or_default();
         let mut last = "there is no DNS server".to_string();
@@ -72,6 +94,17 @@ impl Resolver {
         }
         Err(last)
     }
+}
+
+/// What `hosts` say: the name itself, then `.suffix` for it and the names above it, the longest
+/// first.
+fn mapped<'h>(hosts: &'h Hosts, name: &str) -> Option<&'h [IpAddr]> {
+    let name = name.trim_end_matches('.').to_lowercase();
+    let known = |name: &str| hosts.0.get(name).filter(|ips| !ips.is_empty()).map(Vec::as_slice);
+    let above = name.match_indices('.').filter_map(|(at, _)| name.get(at..));
+    known(&name)
+        .or_else(|| known(&format!(".{name}")))
+        .or_else(|| above.into_iter().find_map(known))
 }
 
 fn told(error: &NetError) -> String {
@@ -131,6 +164,20 @@ mod tests {
         assert_eq!(tried("db.other.svc"), ["db.other.svc.cluster.local."]);
         assert_eq!(tried("www.example.com"), ["www.example.com."]);
         assert_eq!(tried("db."), ["db."]);
+    }
+
+    #[tokio::test]
+    async fn hosts_come_before_every_resolver() {
+        let ips = |last: u8| vec![IpAddr::from([10, 0, 0, last])];
+        let hosts = [("db", 1), (".corp", 2), (".a.corp", 3)];
+        let hosts = hosts.map(|(name, last)| (name.to_string(), ips(last))).into();
+        let names = Names { hosts: Some(Arc::new(Hosts(hosts))), resolver: None };
+        let resolver = Resolver { dns: None, search: Search::System, servers: Arc::default() };
+        for (name, last) in [("DB", 1), ("corp", 2), ("x.y.corp.", 2), ("x.a.corp", 3)] {
+            let found = resolver.resolve(&Origin::Files, &names, name).await;
+            assert_eq!(found, Ok(ips(last)), "{name}");
+        }
+        assert!(resolver.resolve(&Origin::Files, &names, "xcorp").await.is_err());
     }
 
     #[test]

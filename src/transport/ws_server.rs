@@ -19,17 +19,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::arrival;
 use crate::config::model::WsListenerConfig;
-use crate::io::Accept;
+use crate::io::{Accept, AsyncIo};
 use crate::metrics::Metrics;
+use crate::net::tls::{self, TlsServer};
 
 mod limits;
+mod policies;
 mod reject;
+mod session;
 mod table;
 mod upgrade;
 
@@ -55,6 +60,8 @@ pub struct WsEndpoint {
     pub config: WsListenerConfig,
     /// Who gets the streams.
     pub accept: Arc<dyn Accept>,
+    /// Built of the listener's TLS part. A socket's services have one all, or none.
+    pub tls: Option<TlsServer>,
 }
 
 /// What one listening socket does with its connections.
@@ -72,8 +79,13 @@ struct Shared {
 
 /// One TCP connection, known to its requests.
 struct Connection {
+    /// The TCP peer.
     peer: SocketAddr,
+    /// The client that a PROXY header named.
+    named: Option<SocketAddr>,
     local: SocketAddr,
+    /// What its TLS handshake ran under.
+    policy: Option<TlsServer>,
     /// Given back as soon as the owner is known: from then on the owner's limits count.
     permit: Mutex<Option<Permit>>,
 }
@@ -111,7 +123,56 @@ impl WsSocket {
             tracing::debug!(%peer, "too many handshakes in flight");
             return;
         };
-        let connection = Arc::new(Connection { peer, local, permit: Mutex::new(Some(permit)) });
+        let permit = Mutex::new(Some(permit));
+        let mut connection = Connection { peer, named: None, local, policy: None, permit };
+        let table = self.shared.table.load_full();
+        let mut io = AsyncIo::new(stream);
+        if table.reads_header_of(peer) {
+            let named = tokio::select! {
+                named = arrival::named_client(&mut io) => named,
+                () = stop.cancelled() => return,
+            };
+            match named {
+                Ok(named) => connection.named = named,
+                Err(error) => {
+                    self.shared.count("failed");
+                    return tracing::debug!(%peer, %error, "no client behind the proxy");
+                }
+            }
+        }
+        let Some(policies) = table.policies() else {
+            drop(table);
+            return self.requests(io, connection, stop).await;
+        };
+        let shaking = tls::accept(io, |name| {
+            connection.policy = Some(policies.pick(name).clone());
+            connection.policy.clone()
+        });
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(READ_HEADER_TIMEOUT, shaking) => shaken,
+            () = stop.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                drop(table);
+                self.requests(stream, connection, stop).await;
+            }
+            Ok(Err(error)) => {
+                self.shared.count("tls_failed");
+                error.log(peer);
+            }
+            Err(_) => self.shared.count("timeout"),
+        }
+    }
+
+    /// Reads requests until an upgrade, or the end.
+    async fn requests(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connection: Connection,
+        stop: CancellationToken,
+    ) {
+        let (peer, connection) = (connection.peer, Arc::new(connection));
         let router = self.router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());

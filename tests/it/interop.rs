@@ -6,39 +6,19 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+mod ends;
+mod page;
+mod refusals;
+mod table;
+
+use ends::{Adit, BOTH_ROLES, End, Gost, listening};
+
 use crate::support::http::{connect_through, get_through, origin};
+use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::stream::{echo, exchange, hash, slow_sink};
-use crate::support::wait::eventually;
-use crate::support::{ports, tools};
 
 const MEBIBYTE: usize = 1 << 20;
-
-/// Which program an end of the tunnel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Adit,
-    Gost,
-}
-use End::{Adit, Gost};
-
-/// Who is the tunnel's client, and who its server.
-const BOTH_ROLES: [(End, End); 2] = [(Gost, Adit), (Adit, Gost)];
-
-fn start(end: End, args: &[String]) -> Process {
-    match end {
-        Adit => Process::adit(args),
-        Gost => Process::start(tools::path("gost"), args),
-    }
-}
-
-fn listening(port: u16) -> SocketAddr {
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    eventually(&format!("{addr} listens"), Duration::from_secs(20), || {
-        TcpStream::connect(addr).is_ok()
-    });
-    addr
-}
 
 /// Two processes with a WebSocket between them, and the HTTP proxy at its entrance.
 struct Tunnel {
@@ -55,11 +35,11 @@ fn tunnel(client: End, servers: &[End], query: &str) -> Tunnel {
     for server in servers {
         let port = ports::free();
         let url = format!("ws://127.0.0.1:{port}?path=/x{query}");
-        processes.push(start(*server, &["-L".to_string(), url.clone()]));
+        processes.push(server.start(&["-L".to_string(), url.clone()]));
         listening(port);
         args.extend(["-F".to_string(), url]);
     }
-    processes.push(start(client, &args));
+    processes.push(client.start(&args));
     Tunnel { proxy: listening(entrance), _processes: processes }
 }
 
@@ -159,12 +139,12 @@ fn credentials_are_those_of_gost() {
     for (client, server) in BOTH_ROLES {
         let port = ports::free();
         let url = |user: &str| format!("ws://{user}127.0.0.1:{port}?path=/x");
-        let _server = start(server, &["-L".to_string(), url("u:p@")]);
+        let _server = server.start(&["-L".to_string(), url("u:p@")]);
         listening(port);
         for (user, passes) in [("u:p@", true), ("u:wrong@", false), ("", false)] {
             let entrance = ports::free();
             let http = format!("http://127.0.0.1:{entrance}");
-            let _client = start(client, &["-L".into(), http, "-F".into(), url(user)]);
+            let _client = client.start(&["-L".into(), http, "-F".into(), url(user)]);
             let result = connect_through(listening(entrance), echo());
             assert_eq!(result.is_ok(), passes, "{client:?} as {user:?} to {server:?}");
         }
@@ -175,11 +155,11 @@ fn credentials_are_those_of_gost() {
 fn a_wrong_path_is_no_way() {
     for (client, server) in BOTH_ROLES {
         let (port, entrance) = (ports::free(), ports::free());
-        let _server = start(server, &["-L".into(), format!("ws://127.0.0.1:{port}?path=/right")]);
+        let _server = server.start(&["-L".into(), format!("ws://127.0.0.1:{port}?path=/right")]);
         listening(port);
         let http = format!("http://127.0.0.1:{entrance}");
         let wrong = format!("ws://127.0.0.1:{port}?path=/wrong");
-        let _client = start(client, &["-L".into(), http, "-F".into(), wrong]);
+        let _client = client.start(&["-L".into(), http, "-F".into(), wrong]);
         let error = connect_through(listening(entrance), echo()).unwrap_err().to_string();
         assert!(error.contains("503"), "{client:?} to {server:?}: {error}");
     }

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["base"],
     &["proto", "config", "metrics"],
     &["crd", "io", "shutdown"],
-    &["net"],
+    &["net", "gate"],
     &["transport"],
     &["connector"],
     &["route"],
@@ -30,7 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["net"]),
     ("socket2", &["net"]),
     ("clap", &["cli", "telemetry"]),
-    ("anyhow", &["app", "main", "telemetry"]),
+    ("anyhow", &["app", "cli", "main", "telemetry"]),
 ];
 
 /// Rooms of values: no runtime, no sockets, no files, no clocks.

@@ -1,5 +1,8 @@
 //! The program as a user runs it: arguments in, words and tunnels out.
 
 mod check;
+mod command_line;
+mod curl;
 mod quickstart;
+mod reload;
 mod sidecar;

@@ -2,5 +2,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "sockets of the tests")]
 
+mod failover;
 mod handshake;
 mod peer;

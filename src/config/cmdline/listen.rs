@@ -1,46 +1,16 @@
 //! `-L`: a service, or one for each port of a range.
 
+use super::objects::Objects;
 use super::parts::Parts;
-use crate::base::Reason;
 use crate::config::error::Findings;
 use crate::config::raw;
 use crate::config::types::{HANDLERS, LISTENERS};
 
-/// Parameters that name features of this list in GOST and of none here.
-const LACKING: &[&str] = &[
-    "tls.certFile",
-    "certFile",
-    "cert",
-    "tls.keyFile",
-    "keyFile",
-    "key",
-    "tls.caFile",
-    "caFile",
-    "ca",
-    "interface",
-    "so_mark",
-    "proxyProtocol",
-    "netns",
-    "netns.out",
-    "strategy",
-    "maxFails",
-    "max_fails",
-    "failTimeout",
-    "fail_timeout",
-    "dns",
-    "admission",
-    "bypass",
-    "resolver",
-    "prefer",
-    "hosts",
-    "limiter.in",
-    "limiter.out",
-    "limiter.conn.in",
-    "limiter.conn.out",
-    "climiter",
-    "rlimiter",
-    "quotas",
-];
+/// Parameters that only a file can say, and GOST's that mean nothing to a handler that we have.
+const LACKING: &[&str] = &["dns", "quotas", "rejectUnknownSNI", "serverNames"];
+
+/// Parameters of a service that go to its own metadata only.
+const OF_SERVICE: &[&str] = &["interface", "so_mark", "proxyProtocol", "netns", "netns.out"];
 
 /// Listeners whose handler has their own name when the text names targets.
 const FORWARDING: &[&str] =
@@ -52,33 +22,46 @@ const PARTS: &[&str] = &["handler", "listener", "service"];
 const LONGEST_RANGE: usize = 4096;
 
 /// The services of one `-L`; none after an error.
-pub(super) fn services(text: &str, path: &str, findings: &mut Findings) -> Vec<raw::Service> {
+pub(super) fn services(
+    text: &str,
+    path: &str,
+    config: &mut raw::Config,
+    findings: &mut Findings,
+) -> Vec<raw::Service> {
     let errors = findings.errors.len();
-    let mut parts = Parts::cut(text, "auto");
+    let Some(mut parts) = Parts::cut(text, "auto", path, findings) else { return Vec::new() };
     let types = parts.types(&HANDLERS, &LISTENERS, "auto", path, findings);
     let auth = parts.auth(path, findings);
     parts.refuse(LACKING, path, findings);
     let retries = retries(&mut parts, path, findings);
     let addrs = ranges(parts.address, path, findings);
-    let targets = match parts.path {
-        "" => Vec::new(),
-        targets => targets.split(',').flat_map(|t| ranges(t, path, findings)).collect(),
+    let targets = targets(parts.path, path, findings);
+    let Some((handler, listener)) = types else { return Vec::new() };
+    let handler = forwarding(handler, &listener, &targets, path, findings);
+    let mut objects = Objects { parts: &mut parts, path, config, findings };
+    let tls = objects.tls(&listener, false);
+    let selector = objects.selector();
+    let service = raw::Service {
+        admission: objects.admission(),
+        bypass: objects.bypass(),
+        resolver: objects.resolver(),
+        hosts: objects.hosts(),
+        limiter: objects.limiter(),
+        climiter: objects.climiter(),
+        rlimiter: objects.rlimiter(),
+        ..raw::Service::default()
     };
-    let Some((mut handler, listener)) = types else { return Vec::new() };
+    if selector.is_some() && targets.is_empty() {
+        let message = "strategy, maxFails and failTimeout choose among targets; there are none";
+        findings.invalid(path, message);
+    }
+    let forwarders = pair(&targets, selector.as_ref(), addrs.len(), path, findings);
     if findings.errors.len() > errors {
         return Vec::new();
     }
-    if !targets.is_empty() && handler != "relay" {
-        let forward = if FORWARDING.contains(&listener.as_str()) { &listener } else { "forward" };
-        if !matches!(handler.as_str(), "auto" | "forward") && handler != listener {
-            let message = format!(
-                "the target after the / makes this a port forward; handler {handler:?} is not used"
-            );
-            findings.warn(path, Reason::Accepted, message);
-        }
-        handler = forward.into();
-    }
-    let forwarders = pair(&targets, addrs.len(), path, findings);
+    let own = parts.own(OF_SERVICE);
+    let mut metadata = parts.metadata("service", PARTS);
+    metadata.extend(own);
     let service = |(addr, forwarder)| raw::Service {
         addr,
         handler: Some(raw::Handler {
@@ -90,13 +73,54 @@ pub(super) fn services(text: &str, path: &str, findings: &mut Findings) -> Vec<r
         }),
         listener: Some(raw::Listener {
             kind: listener.clone(),
+            tls: tls.clone(),
             metadata: parts.metadata("listener", PARTS),
+            ..raw::Listener::default()
         }),
         forwarder,
-        metadata: parts.metadata("service", PARTS),
-        ..raw::Service::default()
+        metadata: metadata.clone(),
+        ..service.clone()
     };
     addrs.into_iter().zip(forwarders).map(service).collect()
+}
+
+/// The handler of a service with targets. GOST drops a handler that does not forward; nobody means
+/// that, so it is an error.
+fn forwarding(
+    handler: String,
+    listener: &str,
+    targets: &[String],
+    path: &str,
+    findings: &mut Findings,
+) -> String {
+    if targets.is_empty() || handler == "relay" {
+        return handler;
+    }
+    let forward = if FORWARDING.contains(&listener) { listener } else { "forward" };
+    if !matches!(handler.as_str(), "auto" | "forward" | "tcp") && handler != listener {
+        let message = format!(
+            "handler {handler:?} does not go with the target after the /; remove the target, or \
+             write {forward}+{listener}:// for a port forward (gost drops the handler)"
+        );
+        findings.invalid(path, message);
+    }
+    forward.into()
+}
+
+fn targets(text: &str, path: &str, findings: &mut Findings) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let targets: Vec<_> = text.split(',').flat_map(|t| ranges(t, path, findings)).collect();
+    if targets.iter().any(|target| !target.contains(':')) {
+        let message = "what stands after the / is the target of a port forward, host:port; \
+                       did you mean ?path=/..";
+        findings.invalid(path, message);
+    }
+    if targets.len() > LONGEST_RANGE {
+        findings.invalid(path, format!("more than {LONGEST_RANGE} targets"));
+    }
+    targets
 }
 
 fn retries(parts: &mut Parts, path: &str, findings: &mut Findings) -> Option<i32> {
@@ -111,9 +135,10 @@ fn retries(parts: &mut Parts, path: &str, findings: &mut Findings) -> Option<i32
 }
 
 /// Which targets each of so many services has: one service has all, one target is everybody's, else
-/// they go in pairs.
+/// they go in pairs. GOST leaves out what has no partner; here that is an error.
 fn pair(
     targets: &[String],
+    selector: Option<&raw::Selector>,
     services: usize,
     path: &str,
     findings: &mut Findings,
@@ -121,21 +146,23 @@ fn pair(
     if targets.is_empty() {
         return vec![None; services];
     }
-    let forwarder = |targets: &[String]| {
-        let node = |(i, addr): (usize, &String)| raw::ForwardNode {
-            name: format!("target-{i}"),
-            addr: addr.clone(),
-        };
-        Some(raw::Forwarder { nodes: targets.iter().enumerate().map(node).collect() })
+    let named = |i: usize, addr: &String| raw::ForwardNode {
+        name: format!("target-{i}"),
+        addr: addr.clone(),
+        ..raw::ForwardNode::default()
     };
+    let forwarder = |nodes: Vec<raw::ForwardNode>| {
+        Some(raw::Forwarder { selector: selector.cloned(), nodes, ..raw::Forwarder::default() })
+    };
+    let nodes = targets.iter().enumerate().map(|(i, addr)| named(i, addr));
     if services == 1 || targets.len() == 1 {
-        return vec![forwarder(targets); services];
+        return vec![forwarder(nodes.collect()); services];
     }
     if targets.len() != services {
         let message = format!("{services} ports and {} targets do not go in pairs", targets.len());
         findings.invalid(path, message);
     }
-    targets.iter().map(|target| forwarder(std::slice::from_ref(target))).collect()
+    nodes.map(|node| forwarder(vec![node])).collect()
 }
 
 /// `host:80-82` as `host:80`, `host:81`, `host:82`.

@@ -26,15 +26,24 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Cuts a text; `default` is the scheme of one that has none.
-    pub(super) fn cut(text: &'a str, default: &str) -> Self {
-        let text = text.trim();
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) if !text.starts_with(':') => (scheme, rest),
-            _ => (default, text),
-        };
+    /// Cuts a text; `default` is the scheme of one that has none. `None` after an error: an @ behind
+    /// the / or ? tells that user info was cut apart.
+    pub(super) fn cut(
+        text: &'a str,
+        default: &str,
+        path: &str,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        if is_torn(text) {
+            let message = "a / or ? before the @: write %2F and %3F in user info, or use auth= \
+                           with base64 of user:password; write %40 for an @ after the address";
+            findings.invalid(path, message);
+            return None;
+        }
+        let (scheme, rest) = scheme(text);
+        let scheme = scheme.unwrap_or(default);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (authority, after) = rest.split_once('/').unwrap_or((rest, ""));
         let (userinfo, address) = match authority.rsplit_once('@') {
             Some((userinfo, address)) => (Some(userinfo), address),
             None => (None, authority),
@@ -50,7 +59,7 @@ impl<'a> Parts<'a> {
             "https" => "http+tls".into(),
             other => other.into(),
         };
-        Self { scheme, userinfo, address, path: path.trim_matches('/'), query: pairs }
+        Some(Self { scheme, userinfo, address, path: after.trim_matches('/'), query: pairs })
     }
 
     /// The types that a scheme stands for: `first+second`, or one word for either.
@@ -72,7 +81,12 @@ impl<'a> Parts<'a> {
                 .map(|n| format!("; did you mean {n:?}?"))
                 .unwrap_or_default();
             let what = families.iter().map(|f| f.noun).collect::<Vec<_>>().join(" or ");
-            let message = format!("scheme {scheme:?}: there is no {what} {word:?}{offer}");
+            let around = match scheme.as_str() {
+                "tls+ws" => "; TLS around ws is wss",
+                "tls+mws" => "; TLS around mws is mwss",
+                _ => &offer,
+            };
+            let message = format!("scheme {scheme:?}: there is no {what} {word:?}{around}");
             findings.error(path, Reason::Invalid, message);
             None
         };
@@ -96,36 +110,28 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The credentials: user info, or `auth=` with base64 of `user:password`.
+    /// The credentials: user info, or `auth=` with base64 of `user:password`. Of both, gost's
+    /// versions do not agree on which counts: an error, unless they are the same.
     pub(super) fn auth(&mut self, path: &str, findings: &mut Findings) -> Option<raw::Auth> {
-        let parameter = self.take(&["auth"]);
-        if let Some(userinfo) = self.userinfo {
-            if parameter.is_some() {
-                let message = "user info before the @ wins over auth=, which is ignored";
-                findings.warn(path, Reason::Invalid, message);
-            }
-            let (username, password) = match userinfo.split_once(':') {
-                Some((username, password)) => (username, Some(password)),
-                None => (userinfo, None),
-            };
-            let username = decoded(username, path, findings)?;
-            let password = match password {
-                Some(password) => Some(decoded(password, path, findings)?),
-                None => None,
-            };
-            return Some(raw::Auth { username, password, secret_ref: None });
+        let of_parameter = match self.take(&["auth"]) {
+            Some((_, text)) => Some(encoded(&text, path, findings)?),
+            None => None,
+        };
+        let Some(userinfo) = self.userinfo else { return of_parameter };
+        let (username, password) = match userinfo.split_once(':') {
+            Some((username, password)) => (username, Some(password)),
+            None => (userinfo, None),
+        };
+        let username = decoded(username, path, findings)?;
+        let password = match password {
+            Some(password) => Some(decoded(password, path, findings)?),
+            None => None,
+        };
+        let auth = raw::Auth { username, password, ..raw::Auth::default() };
+        if of_parameter.is_some_and(|other| other != auth) {
+            findings.invalid(path, "user info before the @ and auth= differ; keep one");
         }
-        let (_, text) = parameter.filter(|(_, text)| !text.is_empty())?;
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).or_else(|_| BASE64_STANDARD.decode(&text));
-        let Some(text) = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
-            findings.invalid(path, "auth= is not base64 of user:password");
-            return None;
-        };
-        let (username, password) = match text.split_once(':') {
-            Some((username, password)) => (username.into(), Some(password.into())),
-            None => (text, None),
-        };
-        Some(raw::Auth { username, password, secret_ref: None })
+        Some(auth)
     }
 
     /// Takes a parameter out, by the first of its names that is there; names count in any case.
@@ -135,16 +141,23 @@ impl<'a> Parts<'a> {
         Some(self.query.remove(at))
     }
 
-    /// Refuses parameters whose feature this version does not have.
+    /// Refuses parameters by name.
     pub(super) fn refuse(&mut self, names: &[&str], path: &str, findings: &mut Findings) {
         for name in names {
             if self.take(&[name]).is_some() {
-                let message = format!(
-                    "GOST's parameter `{name}` is not supported in this version; remove it"
-                );
+                let message = format!("{name}= is not supported on a command line; remove it");
                 findings.unsupported(path, message);
             }
         }
+    }
+
+    /// Takes parameters out that belong to the metadata of one part only.
+    pub(super) fn own(&mut self, names: &[&str]) -> raw::Metadata {
+        let own = names.iter().filter_map(|name| {
+            let (_, value) = self.take(&[name])?;
+            Some(((*name).to_string(), Value::String(value)))
+        });
+        own.collect()
     }
 
     /// What is left, for the `metadata` map of one part: its own (`handler.path`), and everybody's.
@@ -169,4 +182,50 @@ fn decoded(text: &str, path: &str, findings: &mut Findings) -> Option<String> {
         findings.invalid(path, "the user info is not UTF-8 text");
     }
     decoded.ok().map(Into::into)
+}
+
+/// `auth=`: raw-URL or standard base64 of `user:password`.
+fn encoded(text: &str, path: &str, findings: &mut Findings) -> Option<raw::Auth> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).or_else(|_| BASE64_STANDARD.decode(text));
+    let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        findings.invalid(path, "auth= is not base64 of user:password");
+        return None;
+    };
+    let (username, password) = match text.split_once(':') {
+        Some((username, password)) => (username.into(), Some(password.into())),
+        None => (text, None),
+    };
+    Some(raw::Auth { username, password, ..raw::Auth::default() })
+}
+
+fn scheme(text: &str) -> (Option<&str>, &str) {
+    let text = text.trim();
+    match text.split_once("://") {
+        Some((scheme, rest)) if !text.starts_with(':') => (Some(scheme), rest),
+        _ => (None, text),
+    }
+}
+
+/// Whether user info was cut apart by a / or ? of its own.
+fn is_torn(text: &str) -> bool {
+    let (_, rest) = scheme(text);
+    rest.find(['/', '?']).is_some_and(|at| rest.get(at..).is_some_and(|rest| rest.contains('@')))
+}
+
+/// How messages call a text: `-L ws://:8080`, without what may be secret.
+pub(super) fn label(flag: &str, index: usize, text: &str) -> String {
+    let (scheme, rest) = scheme(text);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let address = authority.rsplit('@').next().unwrap_or_default();
+    let plain = |text: &str| {
+        text.len() <= 64
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:,[]_".contains(c))
+    };
+    match scheme {
+        _ if is_torn(text) || !plain(address) => format!("{flag}[{index}]"),
+        Some(scheme) if plain(scheme) => format!("{flag} {scheme}://{address}"),
+        Some(_) => format!("{flag}[{index}]"),
+        None => format!("{flag} {address}"),
+    }
 }

@@ -10,7 +10,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 fn config(listen: &[&str], forward: &[&str]) -> raw::Config {
-    parse(&strings(listen), &strings(forward)).unwrap().0
+    parse(&strings(listen), &strings(forward)).unwrap().config
 }
 
 fn error(listen: &[&str], forward: &[&str]) -> String {
@@ -102,21 +102,21 @@ fn an_unknown_scheme_is_an_error_and_never_a_fallback() {
         let error = error(&[text], &[text]);
         assert_eq!(error.lines().count(), 2, "{error}");
         assert!(error.lines().all(|line| line.contains(word)), "{error}");
-        assert!(error.starts_with("-L[0]: "), "{error}");
+        assert!(error.starts_with(&format!("-F {text}: ")), "{error}");
     }
 }
 
 #[test]
 fn what_this_version_lacks_is_refused_by_its_name() {
     for (text, name) in
-        [("wss://:1", "\"wss\""), ("https://:1", "\"tls\""), ("socks5+ws://:1", "\"socks5\"")]
+        [("quic://:1", "\"quic\""), ("ss://:1", "\"ss\""), ("sni+ws://:1", "\"sni\"")]
     {
         let errors = lowered(&config(&[text], &[])).unwrap_err();
         assert_eq!(errors.reason(), Reason::Unsupported);
         assert!(errors.to_string().contains(name), "{errors}");
     }
-    assert!(error(&["http://:1?bypass=10.0.0.0/8"], &[]).contains("`bypass`"));
-    assert!(error(&[], &["ws://h:1?Secure=true"]).contains("`secure`"));
+    assert!(error(&["http://:1?quotas=x"], &[]).contains("quotas="));
+    assert!(error(&[], &["ws://h:1?Secure=true"]).contains("ws has none"));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn ranges_of_ports_pair_with_targets() {
     ];
     assert_eq!(shown, expected);
     for text in ["http://:2-1", "http://:a-b", "http://:1-99999", "tcp://:1-3/h:1-2"] {
-        assert!(error(&[text], &[]).starts_with("-L[0]: "), "{text}");
+        assert!(error(&[text], &[]).starts_with("-L "), "{text}");
     }
 }
 
@@ -172,9 +172,104 @@ fn prefixes_send_a_parameter_to_one_part() {
 }
 
 #[test]
-fn a_path_of_a_hop_and_a_discarded_handler_are_warned_about() {
-    let (_, warnings) = parse(&strings(&["http+ws://:1/h:1"]), &strings(&["ws://h:1/ws"])).unwrap();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+fn a_path_of_a_hop_is_warned_about_and_a_displaced_handler_is_an_error() {
+    let line = parse(&strings(&[":1"]), &strings(&["ws://h:1/ws"])).unwrap();
+    assert_eq!(line.warnings.len(), 1, "{:?}", line.warnings);
+    for text in ["http://:8080/h:1", "socks5+wss://:1/:2"] {
+        assert!(error(&[text], &[]).contains("does not go with the target"), "{text}");
+    }
+    assert!(error(&["ws://:1/ws"], &[]).contains("did you mean ?path="));
+}
+
+#[test]
+fn parameters_become_objects_and_references() {
+    let config = config(
+        &["http://:1?admission=~10.0.0.0/8,::1&bypass=a.com&resolver=1.1.1.1,tcp://8.8.8.8\
+           &prefer=ipv6&hosts=a:1.2.3.4,b:::1&limiter.out=2MB&limiter.conn.in=1KB&climiter=5\
+           &rlimiter=2.5&proxyProtocol=1"],
+        &["wss://a:1,b:2?secure=true&ca=ca.pem&bypass=~*.corp&strategy=fifo&node.x=1"],
+    );
+    let expected = yaml(
+        "
+services:
+- name: service-0
+  addr: ':1'
+  admission: admission-0
+  bypass: bypass-1
+  resolver: resolver-0
+  hosts: hosts-0
+  limiter: limiter-0
+  climiter: climiter-0
+  rlimiter: rlimiter-0
+  handler: {type: http, chain: chain-0}
+  listener: {type: tcp}
+  metadata: {proxyProtocol: '1'}
+chains:
+- name: chain-0
+  hops:
+  - name: hop-0
+    selector: {strategy: fifo, maxFails: 1, failTimeout: 30s}
+    bypass: bypass-0
+    nodes:
+    - {name: node-0, addr: 'a:1', connector: {type: http}, dialer: {type: wss, tls: {secure: true, caFile: ca.pem}}, metadata: {x: '1'}}
+    - {name: node-1, addr: 'b:2', connector: {type: http}, dialer: {type: wss, tls: {secure: true, caFile: ca.pem}}, metadata: {x: '1'}}
+admissions: [{name: admission-0, whitelist: true, matchers: [10.0.0.0/8, '::1']}]
+bypasses:
+- {name: bypass-0, whitelist: true, matchers: ['*.corp']}
+- {name: bypass-1, matchers: [a.com]}
+resolvers: [{name: resolver-0, nameservers: [{addr: 1.1.1.1, prefer: ipv6}, {addr: 'tcp://8.8.8.8', prefer: ipv6}]}]
+hosts: [{name: hosts-0, mappings: [{hostname: a, ip: 1.2.3.4}, {hostname: b, ip: '::1'}]}]
+limiters: [{name: limiter-0, limits: [$ 0 2MB, $$ 1KB]}]
+climiters: [{name: climiter-0, limits: [$ 5]}]
+rlimiters: [{name: rlimiter-0, limits: [$ 2.5]}]
+",
+    );
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn what_protects_is_never_dropped_in_silence() {
+    for text in ["http://:1?admission=", "http://:1?bypass=~", "http://:1?climiter=x"] {
+        assert!(parse(&strings(&[text]), &[]).is_err(), "{text}");
+    }
+    assert!(error(&["http://:1?cert=a&key=b"], &[]).contains("tcp has none"));
+    assert!(error(&["http://u:p@:1?auth=dTpx"], &[]).contains("differ"));
+    assert!(error(&["http://:1?strategy=fifo"], &[]).contains("there are none"));
+}
+
+#[test]
+fn a_remote_forward_has_the_chain_at_its_listener() {
+    let config = config(&["rtcp://:1/:2"], &["relay+wss://h:1", "socks5://[::1]:2"]);
+    let service = &config.services[0];
+    assert_eq!(service.listener.as_ref().unwrap().chain, "chain-0");
+    let handler = service.handler.as_ref().unwrap();
+    assert_eq!((handler.kind.as_str(), handler.chain.as_str()), ("rtcp", ""));
+    let names: Vec<_> =
+        config.chains[0].hops.iter().flat_map(|h| h.nodes.iter().flatten()).collect();
+    assert_eq!(names[0].name, "hop-0-node-0");
+    assert_eq!(names[1].name, "hop-1-node-0");
+}
+
+#[test]
+fn a_password_with_a_slash_is_not_taken_for_an_address() {
+    for text in ["http://u:hunter/2@h:1", "http://u:hun?ter2@h:1", "http://u:hun?a=ter2@h:1"] {
+        let error = error(&[text], &[text]);
+        assert!(error.contains("%2F") && !error.contains("hun"), "{error}");
+        assert!(error.starts_with("-F[0]: "), "{error}");
+    }
+}
+
+#[test]
+fn findings_are_told_by_the_flag_that_they_come_from() {
+    let line = parse(&strings(&["http://:1-2?bypass=x"]), &strings(&["ws://u:p@h:1?a=b"])).unwrap();
+    let labels: Vec<_> = line.labels.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let expected = [
+        ("chains[0].hops[0]", "-F ws://h:1"),
+        ("services[0]", "-L http://:1-2"),
+        ("services[1]", "-L http://:1-2"),
+        ("bypasses[0]", "-L http://:1-2: bypass="),
+    ];
+    assert_eq!(labels, expected);
 }
 
 #[test]

@@ -40,16 +40,27 @@ pub(super) fn lower_target(
     findings: &mut Findings,
 ) -> Option<Target> {
     let target = parse_target(text, path, findings)?;
+    may_dial(&target, path, context, loopback_ports, findings).then_some(target)
+}
+
+/// Whether an address may be dialled from here; an error if not.
+pub(super) fn may_dial(
+    target: &Target,
+    path: &str,
+    context: &LowerContext,
+    loopback_ports: &BTreeSet<u16>,
+    findings: &mut Findings,
+) -> bool {
     let own = loopback_ports.contains(&target.port);
-    if context.mode == Mode::Controller && is_loopback(&target) && !own {
+    if context.mode == Mode::Controller && is_loopback(target) && !own {
         let message = format!(
             "{target} is the controller's own loopback interface; name a Service, or the port of \
              a tcp listener of this object that is not shared by all tunnels"
         );
         findings.error(path, Reason::LoopbackTarget, message);
-        return None;
+        return false;
     }
-    Some(target)
+    true
 }
 
 /// An address that someone else dials: a node behind another one.
@@ -62,7 +73,7 @@ pub(super) fn parse_target(text: &str, path: &str, findings: &mut Findings) -> O
 }
 
 /// Whether an address is, by its text, this machine. Names that resolve to it are the guard's.
-fn is_loopback(target: &Target) -> bool {
+pub(super) fn is_loopback(target: &Target) -> bool {
     match &target.host {
         None => true,
         Some(Host::Name(name)) => {

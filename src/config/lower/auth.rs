@@ -4,16 +4,18 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::references::Named;
-use super::{LowerContext, Mode};
+use super::{LowerContext, Mode, file};
 use crate::base::{Reason, Secret};
 use crate::config::error::Findings;
 use crate::config::model::{Credentials, Users};
 use crate::config::raw;
-use crate::config::secrets::SecretData;
 
 /// The keys of a Secret of type kubernetes.io/basic-auth.
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
+
+/// What to write where Secrets are not had.
+const INSTEAD: &str = "write the user name and password, or run a sidecar";
 
 /// `authers`.
 pub(super) fn lower_all(
@@ -46,7 +48,7 @@ fn lower_auther(
     }
     if let Some(reference) = &auther.secret_ref {
         let path = format!("{path}.secretRef");
-        if let Some(data) = secret(reference, &path, context, findings) {
+        if let Some(data) = file::secret(&reference.name, &path, INSTEAD, context, findings) {
             for (username, password) in &data.0 {
                 let password = text(password, username, &path, findings);
                 let Some(password) = password else { continue };
@@ -55,6 +57,20 @@ fn lower_auther(
                     add(&mut users, user, &path, findings);
                 }
             }
+        }
+    }
+    file::reload(auther.reload.as_ref(), path, findings);
+    for (number, line) in
+        file::lines(auther.file.as_ref(), path, context, findings).unwrap_or_default()
+    {
+        let path = format!("{path}.file.path");
+        match user_of(&line) {
+            Some(user) => {
+                if let Some(user) = checked(user, &path, findings) {
+                    add(&mut users, user, &path, findings);
+                }
+            }
+            None => findings.invalid(&path, format!("line {number}: {NO_PASSWORD}")),
         }
     }
     if findings.errors.len() > before {
@@ -108,12 +124,44 @@ pub(super) fn accepted(
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Option<Credentials> {
-    if auth.password.is_none() && auth.secret_ref.is_none() && !auth.username.is_empty() {
-        let message = "the password is missing; GOST would take any, adit takes none";
-        findings.invalid(&format!("{path}.password"), message);
+    let elsewhere = auth.secret_ref.is_some() || !auth.file.is_empty();
+    if auth.password.is_none() && !elsewhere && !auth.username.is_empty() {
+        findings.invalid(&format!("{path}.password"), NO_PASSWORD);
         return None;
     }
-    credentials(auth, path, context, findings)
+    let user = credentials(auth, path, context, findings)?;
+    if user.password.expose().is_empty() {
+        findings.invalid(path, NO_PASSWORD);
+        return None;
+    }
+    Some(user)
+}
+
+const NO_PASSWORD: &str = "the password is missing; GOST would take any, adit takes none";
+
+/// A line `name password`, where the password may have spaces. `None` without a password.
+fn user_of(line: &str) -> Option<Credentials> {
+    let (username, password) = line.split_once([' ', '\t'])?;
+    let password = password.trim();
+    let user = Credentials { username: username.into(), password: Secret::new(password.into()) };
+    (!password.is_empty()).then_some(user)
+}
+
+/// The first line of `auth.file`: `name password`, or a name alone.
+fn from_file(
+    file: &str,
+    path: &str,
+    context: &LowerContext,
+    findings: &mut Findings,
+) -> Option<Credentials> {
+    let path = format!("{path}.file");
+    let lines = file::text_lines(file, &path, context, findings)?;
+    let Some((_, line)) = lines.first() else {
+        findings.invalid(&path, format!("{file:?} is empty; write \"name password\" into it"));
+        return None;
+    };
+    let alone = || Credentials { username: line.clone(), password: Secret::default() };
+    checked(user_of(line).unwrap_or_else(alone), &path, findings)
 }
 
 /// Credentials, inline or by `secretRef`: what `connector.auth` sends.
@@ -124,6 +172,13 @@ pub(super) fn credentials(
     findings: &mut Findings,
 ) -> Option<Credentials> {
     let inline = !auth.username.is_empty() || auth.password.is_some();
+    if !auth.file.is_empty() {
+        if inline || auth.secret_ref.is_some() {
+            findings.invalid(path, "file stands beside another form of credentials; keep one");
+            return None;
+        }
+        return from_file(&auth.file, path, context, findings);
+    }
     match &auth.secret_ref {
         Some(_) if inline => {
             findings.invalid(path, "username and password stand beside secretRef; keep one form");
@@ -131,7 +186,7 @@ pub(super) fn credentials(
         }
         Some(reference) => {
             let path = format!("{path}.secretRef");
-            let data = secret(reference, &path, context, findings)?;
+            let data = file::secret(&reference.name, &path, INSTEAD, context, findings)?;
             let mut value = |key: &str| match data.0.get(key) {
                 Some(bytes) => text(bytes, key, &path, findings),
                 None => {
@@ -179,33 +234,6 @@ fn checked(user: Credentials, path: &str, findings: &mut Findings) -> Option<Cre
     };
     findings.invalid(path, message);
     None
-}
-
-fn secret<'a>(
-    reference: &raw::SecretRef,
-    path: &str,
-    context: &LowerContext<'a>,
-    findings: &mut Findings,
-) -> Option<&'a SecretData> {
-    if context.mode == Mode::Controller {
-        let message = "a secretRef is resolved from files only in this version; write the user \
-                       name and password, or run a sidecar";
-        findings.unsupported(path, message);
-        return None;
-    }
-    if reference.name.is_empty() {
-        findings.invalid(&format!("{path}.name"), "the Secret's name is missing");
-        return None;
-    }
-    let data = context.secrets.find(context.namespace, &reference.name);
-    if data.is_none() {
-        let message = format!(
-            "Secret {:?} does not exist in namespace {:?}; add a document of kind Secret",
-            reference.name, context.namespace
-        );
-        findings.error(path, Reason::SecretNotFound, message);
-    }
-    data
 }
 
 /// A value of a Secret as text. Empty ones are refused: they would let anybody in.

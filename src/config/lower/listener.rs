@@ -1,12 +1,20 @@
-//! Listeners: `ws` and `tcp`.
+//! Listeners.
 
-use super::LowerContext;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::chain::Routes;
+use super::gates::net;
+use super::scope::Scope;
+use super::{Mode, mux, tls};
 use crate::base::Reason;
 use crate::config::defaults;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys};
 use crate::config::model::{
-    HostPattern, ListenerConfig, TcpKeepalive, TcpListenerConfig, WsListenerConfig, WsPath,
+    HostPattern, ListenerConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,
+    UdpListenerConfig, WsListenerConfig, WsPath,
 };
 use crate::config::raw;
 use crate::config::types::{Family, LISTENERS};
@@ -36,35 +44,101 @@ pub(super) fn kind(
     family.ours(written).map_err(report).ok()
 }
 
+/// What the service's own metadata says about its listener.
+#[derive(Clone, Copy)]
+pub(super) struct Outer {
+    /// `proxyProtocol`.
+    pub(super) proxy_protocol: bool,
+}
+
 /// `services[].listener` and `services[].hostnames`.
 pub(super) fn lower(
     service: &raw::Service,
     path: &str,
+    outer: Outer,
     metadata: &mut Reader,
-    context: &LowerContext,
+    (scope, routes): (&Scope, &Routes),
     findings: &mut Findings,
 ) -> Option<ListenerConfig> {
-    let written = service.listener.as_ref().map(|l| l.kind.as_str()).unwrap_or_default();
-    let kind = kind(&LISTENERS, written, "tcp", &format!("{path}.listener"), findings)?;
-    let keepalive = Keepalive {
-        on: "keepalive",
-        idle: "keepalive.idle",
-        interval: "keepalive.interval",
-        count: "keepalive.count",
-    };
-    let keepalive = keepalive.read(metadata, findings);
-    let linger_timeout = metadata.duration(&["lingerTimeout"], findings);
-    let linger_timeout = linger_timeout.unwrap_or(defaults::LINGER_TIMEOUT);
-    if kind == "tcp" {
-        metadata.lacks(keys::TCP_LISTENER);
-        if !service.hostnames.is_empty() {
-            let message = "a tcp listener sees no Host header; hostnames need a ws listener";
-            findings.invalid(&format!("{path}.hostnames"), message);
-            return None;
-        }
-        return Some(ListenerConfig::Tcp(TcpListenerConfig { keepalive, linger_timeout }));
+    let listener = service.listener.clone().unwrap_or_default();
+    let at = format!("{path}.listener");
+    let kind = kind(&LISTENERS, &listener.kind, "tcp", &at, findings)?;
+    let errors = findings.errors.len();
+    let is_ws = matches!(kind, "ws" | "wss" | "mws" | "mwss");
+    if !is_ws && !service.hostnames.is_empty() {
+        let message =
+            format!("a {kind} listener sees no Host header; hostnames need a ws listener");
+        findings.invalid(&format!("{path}.hostnames"), message);
     }
+    if kind != "rtcp" && !listener.chain.is_empty() {
+        let message = "only listener rtcp listens through a chain; write handler.chain to dial";
+        findings.invalid(&format!("{at}.chain"), message);
+    }
+    if matches!(kind, "udp" | "rtcp") && outer.proxy_protocol {
+        let message = format!("listener {kind} reads no PROXY header; remove it");
+        findings.invalid(&format!("{path}.metadata.proxyProtocol"), message);
+    }
+    let trusted = metadata.path_of(&["trustedProxies"]).is_some();
+    if outer.proxy_protocol && !trusted && !matches!(kind, "udp" | "rtcp") {
+        let message = "every client may name another address as its own; add trustedProxies to \
+                       the listener's metadata";
+        findings.warn(&format!("{path}.metadata.proxyProtocol"), Reason::Accepted, message);
+    }
+    let tls = tls::server(&listener, scope.tls.as_ref(), &at, scope.context, findings);
+    let config = match kind {
+        "udp" => ListenerConfig::Udp(udp(metadata, findings)),
+        "rtcp" => {
+            if scope.context.mode == Mode::Controller {
+                let message = "listener rtcp is not supported in a cluster: its ports would have \
+                               to be declared; supported there: ws, wss, mws, mwss, tcp, tls, udp";
+                findings.unsupported(&format!("{at}.type"), message);
+                return None;
+            }
+            let chain = routes.chains.find_if(&listener.chain, &format!("{at}.chain"), findings);
+            let linger_timeout = linger(metadata, findings);
+            ListenerConfig::Rtcp(RtcpListenerConfig {
+                chain: chain.unwrap_or_default(),
+                linger_timeout,
+            })
+        }
+        "tcp" | "tls" => {
+            metadata.lacks(keys::TCP_LISTENER);
+            let trusted_proxies = trusted_proxies(metadata, findings);
+            if let (false, Some(path)) =
+                (outer.proxy_protocol, metadata.path_of(&["trustedProxies"]))
+            {
+                idle_option(&path, "proxyProtocol", findings);
+            }
+            ListenerConfig::Tcp(TcpListenerConfig {
+                tls,
+                keepalive: Keepalive::TCP.read(metadata, findings),
+                linger_timeout: linger(metadata, findings),
+                proxy_protocol: outer.proxy_protocol,
+                trusted_proxies,
+            })
+        }
+        _ => {
+            let ws = ws(service, kind, path, metadata, scope, findings)?;
+            ListenerConfig::Ws(WsListenerConfig { tls, proxy_protocol: outer.proxy_protocol, ..ws })
+        }
+    };
+    (findings.errors.len() == errors).then_some(config)
+}
+
+/// `ws`, `wss`, `mws` and `mwss`, but for TLS.
+fn ws(
+    service: &raw::Service,
+    kind: &str,
+    path: &str,
+    metadata: &mut Reader,
+    scope: &Scope,
+    findings: &mut Findings,
+) -> Option<WsListenerConfig> {
     metadata.lacks(keys::WS_LISTENER);
+    let metadata_path = format!("{path}.listener.metadata");
+    let mux = matches!(kind, "mws" | "mwss").then(|| mux::read(metadata, &metadata_path, findings));
+    let keepalive = Keepalive::TCP.read(metadata, findings);
+    let linger_timeout = linger(metadata, findings);
     let ws_path = ws_path(metadata, path, findings);
     let backlog = metadata.count(&["ws.backlog", "backlog"], findings);
     let hostnames = hostnames(&service.hostnames, path, findings);
@@ -74,10 +148,11 @@ pub(super) fn lower(
         Some(_) => metadata.duration(&ping_names, findings),
         None => {
             metadata.duration(&ping_names, findings);
-            context.default_ping
+            scope.context.default_ping
         }
     };
-    Some(ListenerConfig::Ws(WsListenerConfig {
+    Some(WsListenerConfig {
+        mux,
         hostnames: hostnames?,
         path: ws_path?,
         header: metadata.headers(&["ws.header", "header"], WS_RESPONSE_HEADERS, findings),
@@ -89,7 +164,57 @@ pub(super) fn lower(
         keepalive,
         ping_interval,
         linger_timeout,
-    }))
+        trusted_proxies: trusted_proxies(metadata, findings),
+        ..Default::default()
+    })
+}
+
+fn udp(metadata: &mut Reader, findings: &mut Findings) -> UdpListenerConfig {
+    metadata.lacks(keys::UDP_LISTENER);
+    let default = UdpListenerConfig::default();
+    let count = |metadata: &mut Reader, names: &[&'static str], findings: &mut Findings| {
+        metadata.count(names, findings)
+    };
+    let keepalive = metadata.bool(&["keepalive"], findings);
+    let ttl = metadata.duration(&["ttl", "keepalive.ttl"], findings);
+    let size = count(metadata, &["readBufferSize", "udp.bufferSize"], findings);
+    UdpListenerConfig {
+        backlog: count(metadata, &["backlog"], findings).unwrap_or(default.backlog),
+        read_buffer_size: size.unwrap_or(default.read_buffer_size).min(LONGEST_DATAGRAM),
+        read_queue_size: count(metadata, &["readQueueSize", "recvQueueSize"], findings)
+            .unwrap_or(default.read_queue_size),
+        keepalive,
+        ttl: ttl.unwrap_or(default.ttl),
+    }
+}
+
+/// What UDP itself has room for.
+const LONGEST_DATAGRAM: u32 = 65_535;
+
+/// `udp.bufferSize` of handlers and connectors.
+pub(super) fn udp_buffer_size(metadata: &mut Reader, findings: &mut Findings) -> u32 {
+    let size = metadata.count(&["udp.bufferSize", "udpBufferSize"], findings);
+    size.unwrap_or(defaults::UDP_BUFFER_SIZE).min(LONGEST_DATAGRAM)
+}
+
+fn linger(metadata: &mut Reader, findings: &mut Findings) -> Duration {
+    metadata.duration(&["lingerTimeout"], findings).unwrap_or(defaults::LINGER_TIMEOUT)
+}
+
+/// `trustedProxies`: addresses and CIDRs.
+fn trusted_proxies(metadata: &mut Reader, findings: &mut Findings) -> Vec<IpNet> {
+    let names = ["trustedProxies"];
+    let path = metadata.path_of(&names).unwrap_or_default();
+    let mut nets = Vec::new();
+    for text in metadata.list(&names, findings) {
+        match net(&text) {
+            Some(net) => nets.push(net),
+            None => findings.invalid(&path, format!("{text:?} is not an address or CIDR")),
+        }
+    }
+    nets.sort();
+    nets.dedup();
+    nets
 }
 
 /// The names under which TCP keepalive is written.
@@ -101,6 +226,14 @@ pub(super) struct Keepalive {
 }
 
 impl Keepalive {
+    /// Where it is TCP's own.
+    pub(super) const TCP: Self = Self {
+        on: "keepalive",
+        idle: "keepalive.idle",
+        interval: "keepalive.interval",
+        count: "keepalive.count",
+    };
+
     pub(super) fn read(
         &self,
         metadata: &mut Reader,

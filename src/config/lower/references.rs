@@ -46,8 +46,29 @@ impl<T: Clone> Named<T> {
         }
         let noun = self.noun;
         let known = names::list(self.entries.keys().map(String::as_str));
-        let message = format!("{noun} {name:?} does not exist; {noun}s here: {known}");
+        let message = format!("{noun} {name:?} does not exist; known: {known}");
         findings.error(path, Reason::Invalid, message);
         None
+    }
+
+    /// As [`Named::find`], where an empty name is none.
+    pub(super) fn find_if(&self, name: &str, path: &str, findings: &mut Findings) -> Option<T> {
+        if name.is_empty() { None } else { self.find(name, path, findings) }
+    }
+
+    /// The entries of a single name and of a list of names, each with its key: GOST takes both.
+    pub(super) fn find_all(
+        &self,
+        (single, single_key): (&str, &str),
+        (listed, listed_key): (&[String], &str),
+        path: &str,
+        findings: &mut Findings,
+    ) -> Vec<T> {
+        let first = self.find_if(single, &format!("{path}.{single_key}"), findings);
+        let mut found: Vec<T> = first.into_iter().collect();
+        for (i, name) in listed.iter().enumerate() {
+            found.extend(self.find(name, &format!("{path}.{listed_key}[{i}]"), findings));
+        }
+        found
     }
 }

@@ -1,33 +1,31 @@
 //! Services.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::references::Named;
+use super::chain::Routes;
+use super::scope::Scope;
 use super::{LowerContext, Mode, addr, handler, listener};
 use crate::base::{Host, Reason};
+use crate::config::defaults;
 use crate::config::error::Findings;
-use crate::config::metadata::{Reader, keys, settle};
-use crate::config::model::{ChainConfig, HandlerConfig, ServiceConfig, Users};
+use crate::config::metadata::{Reader, SignedDuration, keys, settle};
+use crate::config::model::{Gates, ServiceConfig};
 use crate::config::raw;
-
-/// What services refer to.
-pub(super) struct Scope<'a> {
-    pub(super) context: &'a LowerContext<'a>,
-    pub(super) chains: &'a Named<Arc<ChainConfig>>,
-    pub(super) authers: &'a Named<Arc<Users>>,
-    pub(super) loopback_ports: &'a BTreeSet<u16>,
-}
 
 /// `services`.
 pub(super) fn lower_all(
     services: &[raw::Service],
     scope: &Scope,
+    routes: &Routes,
     findings: &mut Findings,
 ) -> Vec<ServiceConfig> {
     let names = names(services, scope.context, findings);
     let services = services.iter().zip(&names).enumerate();
-    services.filter_map(|(i, (service, name))| lower(service, name, i, scope, findings)).collect()
+    services
+        .filter_map(|(i, (service, name))| lower(service, name, i, scope, routes, findings))
+        .collect()
 }
 
 /// The services' names: unique, made up where a file has none.
@@ -74,6 +72,7 @@ fn lower(
     name: &str,
     index: usize,
     scope: &Scope,
+    routes: &Routes,
     findings: &mut Findings,
 ) -> Option<ServiceConfig> {
     let path = format!("services[{index}]");
@@ -89,17 +88,27 @@ fn lower(
 
     let addr_path = format!("{path}.addr");
     let listen = addr::lower_listen(&service.addr, &addr_path, scope.context, findings);
-    let listener = listener::lower(service, &path, &mut of_listener, scope.context, findings);
-    let handler = handler::lower(service, &raw_handler, &path, &mut of_handler, scope, findings);
-    let chain = chain(&raw_handler, &path, scope, findings);
+    let outer = listener::Outer {
+        proxy_protocol: of_service.count(&["proxyProtocol"], findings).is_some(),
+    };
+    let dial_timeout = dial_timeout(&mut of_service, findings);
+    let both = (scope, routes);
+    let listener = listener::lower(service, &path, outer, &mut of_listener, both, findings);
+    let handler = handler::lower(service, &raw_handler, &path, &mut of_handler, both, findings);
+    let chain_path = format!("{path}.handler.chain");
+    let chain = match raw_handler.chain.as_str() {
+        "" => Some(Arc::default()),
+        name => routes.chains.find(name, &chain_path, findings),
+    };
     let retries = retries(&raw_handler, &path, findings);
+    let names = scope.names(&service.hosts, &service.resolver, &path, findings);
+    let gates = gates(service, &path, scope, findings);
     if listener.is_some() && handler.is_some() {
         settle(&[of_listener, of_handler, of_service], findings);
     }
-    let (listen, listener, handler) = (listen?, listener?, handler?);
-    let chain = chain?;
+    let (listen, listener, handler, chain) = (listen?, listener?, handler?, chain?);
     let on_loopback = matches!(&listen.host, Some(Host::Ip(ip)) if ip.is_loopback());
-    if is_open(&handler) && !on_loopback {
+    if handler.is_open() && !on_loopback {
         let message = "an open proxy: whoever reaches it goes anywhere; add auth or an auther";
         findings.warn(&format!("{path}.handler"), Reason::Accepted, message);
     }
@@ -112,28 +121,38 @@ fn lower(
         handler,
         chain,
         retries,
+        dial_timeout,
+        names,
+        gates,
         warnings,
     })
 }
 
-/// A proxy that asks nobody who they are.
-fn is_open(handler: &HandlerConfig) -> bool {
-    match handler {
-        HandlerConfig::Auto(http) | HandlerConfig::Http(http) => http.users.is_none(),
-        HandlerConfig::Forward(_) => false,
+/// GOST: negative is none, zero is the default.
+fn dial_timeout(metadata: &mut Reader, findings: &mut Findings) -> Option<Duration> {
+    match metadata.signed_duration(&["dialTimeout"], findings) {
+        Some(SignedDuration::Negative) => None,
+        Some(SignedDuration::Positive(timeout)) if !timeout.is_zero() => Some(timeout),
+        _ => Some(defaults::DIAL_TIMEOUT),
     }
 }
 
-fn chain(
-    handler: &raw::Handler,
-    path: &str,
-    scope: &Scope,
-    findings: &mut Findings,
-) -> Option<Arc<ChainConfig>> {
-    if handler.chain.is_empty() {
-        return Some(Arc::default());
+/// What stands before the handler.
+fn gates(service: &raw::Service, path: &str, scope: &Scope, findings: &mut Findings) -> Gates {
+    let admissions = scope.admissions.find_all(
+        (&service.admission, "admission"),
+        (&service.admissions, "admissions"),
+        path,
+        findings,
+    );
+    let at = |key: &str| format!("{path}.{key}");
+    Gates {
+        admissions,
+        bypasses: scope.bypasses(&service.bypass, &service.bypasses, path, findings),
+        traffic: scope.traffic.find_if(&service.limiter, &at("limiter"), findings),
+        connections: scope.connections.find_if(&service.climiter, &at("climiter"), findings),
+        requests: scope.requests.find_if(&service.rlimiter, &at("rlimiter"), findings),
     }
-    scope.chains.find(&handler.chain, &format!("{path}.handler.chain"), findings)
 }
 
 fn retries(handler: &raw::Handler, path: &str, findings: &mut Findings) -> u32 {

@@ -1,3 +1,11 @@
+mod cluster;
+mod gates;
+mod listeners;
+mod protocols;
+mod refusals;
+mod routes;
+mod tls;
+
 use super::*;
 use crate::base::{Reason, Secret};
 use crate::config::model::{
@@ -14,6 +22,15 @@ fn files(text: &str) -> Result<Lowered, ConfigErrors> {
 fn controller(text: &str) -> Result<Lowered, ConfigErrors> {
     let documents = read(text)?;
     lower(&documents.gost, &LowerContext::controller("team-a", &Secrets::default(), &[8080, 8443]))
+}
+
+/// As [`files`], with files of these contents.
+fn with_files(text: &str, contents: &[(&str, &str)]) -> Result<Lowered, ConfigErrors> {
+    let documents = read(text)?;
+    let content =
+        |(path, text): &(&str, &str)| (path.to_string(), Ok(Secret::new(text.as_bytes().into())));
+    let read = Files(contents.iter().map(content).collect());
+    lower(&documents.gost, &LowerContext::files("default", &documents.secrets).with_files(&read))
 }
 
 /// The lines of the errors.
@@ -40,8 +57,8 @@ fn types_default_as_in_gost() {
     let service = &lowered.services[0];
     assert!(matches!(service.listener, ListenerConfig::Tcp(_)));
     assert!(matches!(service.handler, HandlerConfig::Auto(_)));
-    let node = &service.chain.hops[0];
-    assert!(matches!(node.dialer, DialerConfig::Tcp { keepalive: None }));
+    let node = &service.chain.hops[0].nodes[0];
+    assert!(matches!(node.dialer, DialerConfig::Tcp { tls: None, keepalive: None }));
     assert!(matches!(node.connector, ConnectorConfig::Http(_)));
     assert_eq!((node.name.as_str(), node.addr_text.as_str()), ("node-0", "h:2"));
 }
@@ -95,7 +112,7 @@ fn every_error_is_reported_at_once_with_its_path() {
         "
 services:
 - {name: a, addr: '8080', handler: {type: http, chain: nope, auther: none}}
-- {name: a, addr: ':1', handler: {type: socks5}, listener: {type: wsss}}
+- {name: a, addr: ':1', handler: {type: masque}, listener: {type: wsss}}
 - {name: c, addr: ':2', handler: {type: tcp}, listener: {type: ws, metadata: {path: 'x'}}}
 chains:
 - {name: up, hops: [{nodes: []}]}
@@ -104,14 +121,14 @@ chains:
     let expected = [
         "services[1].name: services[0] has the name \"a\" too; names are unique",
         "services[0].addr: \"8080\" has no port; write host:port",
-        "services[0].handler.auther: auther \"none\" does not exist; authers here: none",
-        "services[0].handler.chain: chain \"nope\" does not exist; chains here: up",
-        "services[1].listener.type: unknown listener type \"wsss\"; did you mean \"wss\"? It is \
-         not supported in this version; supported: ws, tcp",
-        "services[1].handler.type: handler type \"socks5\" is not supported in this version; \
-         supported: auto, http, tcp, forward",
+        "services[0].handler.auther: auther \"none\" does not exist; known: none",
+        "services[0].handler.chain: chain \"nope\" does not exist; known: up",
+        "services[1].listener.type: unknown listener type \"wsss\"; did you mean \"wss\"?; \
+         supported: ws, wss, mws, mwss, tcp, tls, udp, rtcp",
+        "services[1].handler.type: handler type \"masque\" is not supported in this version; \
+         supported: auto, http, socks4, socks4a, socks5, socks, relay, forward, tcp, udp, rtcp",
         "services[2].listener.metadata.path: a path begins with /",
-        "services[2].forwarder: handler tcp needs a forwarder with one node: its target",
+        "services[2].forwarder: handler tcp needs a forwarder with a node: its target",
         "chains[0].hops[0].nodes: the hop has no nodes; it needs one",
     ];
     assert_eq!(errors, expected);
@@ -178,7 +195,8 @@ chains: [{name: c, hops: [{nodes: [{addr: 'h:1', connector: {auth: {secretRef: {
     let lowered = files(text).unwrap();
     let HandlerConfig::Http(http) = &lowered.services[0].handler else { panic!() };
     assert_eq!(http.users.as_ref().unwrap().0.get("ann").unwrap().expose(), "pass");
-    let ConnectorConfig::Http(connector) = &lowered.services[0].chain.hops[0].connector;
+    let node = &lowered.services[0].chain.hops[0].nodes[0];
+    let ConnectorConfig::Http(connector) = &node.connector else { panic!() };
     assert_eq!(connector.auth.as_ref().unwrap().password.expose(), "pw");
     let elsewhere = text.replace("metadata: {name: gw}", "metadata: {name: gw, namespace: b}");
     assert_eq!(files(&elsewhere).unwrap_err().reason(), Reason::SecretNotFound);
@@ -234,7 +252,7 @@ fn tenants_get_pings_unless_they_turn_them_off() {
         ));
         match &lowered.unwrap().services[0].listener {
             ListenerConfig::Ws(ws) => ws.ping_interval,
-            ListenerConfig::Tcp(_) => panic!(),
+            _ => panic!(),
         }
     };
     assert_eq!(ping("{}"), Some(Duration::from_secs(30)));
@@ -352,6 +370,38 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
         "tcp",
         "http",
         "forward",
+        "wss",
+        "mwss",
+        "udp",
+        "rtcp",
+        "relay",
+        "socks5",
+        "auto",
+        "direct",
+        "tls",
+        "certFile",
+        "secure",
+        "options",
+        "alpn",
+        "selector",
+        "strategy",
+        "hash",
+        "failTimeout",
+        "bypass",
+        "bypasses",
+        "admissions",
+        "matchers",
+        "limiters",
+        "limits",
+        "resolvers",
+        "nameservers",
+        "hosts",
+        "mappings",
+        "hop",
+        "mux.version",
+        "$ 1MB",
+        "10.0.0.0/8",
+        "2",
         ":8080",
         "h:1",
         "/x",

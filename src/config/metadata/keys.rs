@@ -29,40 +29,56 @@ impl Table {
 /// `services[].metadata`.
 pub(crate) const SERVICE: &[Table] = &[
     Table::matters(&[
-        "proxyProtocol",
         "interface",
         "so_mark",
         "netns",
         "netns.out",
-        "dialTimeout",
         "ignoreChain",
         "preUp",
         "postUp",
         "preDown",
         "postDown",
     ]),
+    Table::matters(&["limiter.scope"]),
     OBSERVING,
-    Table::harmless(&["enableStats", "limiter.scope", "labels"]),
+    Table::harmless(&["enableStats", "labels"]),
 ];
 
-/// Listener `tcp`.
+/// Listeners `tcp` and `tls`.
 pub(crate) const TCP_LISTENER: &[Table] = &[Table::matters(&["mptcp", "reuseport"])];
 
-/// Listener `ws`. Buffer sizes are refused and not ignored: someone measured to set them.
-pub(crate) const WS_LISTENER: &[Table] = &[Table::matters(&["mptcp"]), WS_TUNING];
+/// Listeners `ws`, `wss`, `mws` and `mwss`.
+pub(crate) const WS_LISTENER: &[Table] = &[Table::matters(&["mptcp"]), COMPRESSION, WS_BUFFERS];
 
-/// Dialer `ws`. GOST reads `readHeaderTimeout` there and does not use it.
+/// Listener `udp`.
+pub(crate) const UDP_LISTENER: &[Table] = &[Table::matters(&["stateless", "mptcp", "reuseport"])];
+
+/// Dialers `ws`, `wss`, `mws` and `mwss`. GOST reads `readHeaderTimeout` there and does not use it.
 pub(crate) const WS_DIALER: &[Table] =
-    &[WS_TUNING, Table::harmless(&["ws.readHeaderTimeout", "readHeaderTimeout"])];
+    &[COMPRESSION, WS_BUFFERS, Table::harmless(&["ws.readHeaderTimeout", "readHeaderTimeout"])];
 
-const WS_TUNING: Table = Table::matters(&[
-    "ws.enableCompression",
-    "enableCompression",
+/// Dialer `tls`: the service's `dialTimeout` bounds its handshake.
+pub(crate) const TLS_DIALER: &[Table] = &[Table::harmless(&["handshakeTimeout"])];
+
+const COMPRESSION: Table = Table::matters(&["ws.enableCompression", "enableCompression"]);
+
+/// Sizes of GOST's buffers, and of the pieces in which its client sends. Neither changes what arrives,
+/// and buffers here fit themselves to the traffic.
+const WS_BUFFERS: Table = Table::harmless(&[
     "ws.readBufferSize",
     "readBufferSize",
     "ws.writeBufferSize",
     "writeBufferSize",
 ]);
+
+/// The `mux.*` keys; this one is yamux's.
+pub(crate) const MUX: &[Table] = &[Table::harmless(&["mux.maxStreamWindow"])];
+
+/// Connector `socks5`.
+pub(crate) const SOCKS5_CONNECTOR: &[Table] = &[Table::matters(&["udp.timeout"])];
+
+/// Connector `direct`.
+pub(crate) const DIRECT_CONNECTOR: &[Table] = &[Table::matters(&["action"])];
 
 /// Handler `http`.
 pub(crate) const HTTP_HANDLER: &[Table] = &[
@@ -75,14 +91,40 @@ pub(crate) const HTTP_HANDLER: &[Table] = &[
         "udp",
         "udp.bufferSize",
         "udpBufferSize",
-        "hash",
         "skipauth",
     ]),
     SNIFFING,
     OBSERVING,
 ];
 
-/// Handler `auto` passes its map to socks5 too.
+/// Handler `socks4`.
+pub(crate) const SOCKS4_HANDLER: &[Table] = &[Table::matters(&["skipauth"]), SNIFFING, OBSERVING];
+
+/// Handler `socks5`.
+pub(crate) const SOCKS5_HANDLER: &[Table] =
+    &[Table::matters(&["skipauth"]), SOCKS5, SNIFFING, OBSERVING];
+
+/// Handler `relay`. `nodelay` holds the response back for the first data in GOST; here it leaves at
+/// once, which suits every client.
+pub(crate) const RELAY_HANDLER: &[Table] = &[Table::matters(&["skipauth"]), SNIFFING, OBSERVING];
+
+const SOCKS5: Table = Table::matters(&[
+    "comp",
+    "tor",
+    "enableTor",
+    "socks5.tor",
+    "udp.resolveDomain",
+    "udpResolveDomain",
+    "udp.bindRange.min",
+    "udp.bindRange.max",
+    "udp.minPort",
+    "udp.maxPort",
+    "socks.publicAddr",
+    "publicAddr",
+]);
+
+/// Handler `auto` passes its map to all of its protocols. `udp` is socks5's there: UDP over HTTP is not
+/// had, and answered as by a GOST without the key.
 pub(crate) const AUTO_HANDLER: &[Table] = &[
     Table::matters(&[
         "http.compression",
@@ -90,38 +132,21 @@ pub(crate) const AUTO_HANDLER: &[Table] = &[
         "probeResist",
         "probe_resist",
         "knock",
-        "udp",
-        "udp.bufferSize",
-        "udpBufferSize",
-        "hash",
         "skipauth",
-        "bind",
-        "notls",
-        "comp",
-        "tor",
-        "enableTor",
-        "socks5.tor",
-        "udp.resolveDomain",
-        "udp.bindRange.min",
-        "udp.bindRange.max",
-        "udp.minPort",
-        "udp.maxPort",
-        "socks.publicAddr",
-        "publicAddr",
     ]),
+    SOCKS5,
     SNIFFING,
     OBSERVING,
 ];
 
-/// Handlers `tcp` and `forward`. The last ones have no use without `sniffing`.
+/// Handlers `tcp`, `udp`, `forward` and `rtcp`. The last ones have no use without `sniffing`.
 pub(crate) const FORWARD_HANDLER: &[Table] = &[
-    Table::matters(&["proxyProtocol", "hash", "skipauth"]),
+    Table::matters(&["proxyProtocol", "hash", "skipauth", "stateless"]),
     SNIFFING,
     OBSERVING,
     Table::harmless(&[
         "readTimeout",
         "http.keepalive",
-        "stateless",
         "bufferSize",
         "readBufferSize",
         "udp.bufferSize",
@@ -150,11 +175,10 @@ const OBSERVING: Table = Table::harmless(&[
     "limiter.cleanupInterval",
 ]);
 
-/// `hops[].metadata` and `nodes[].metadata`. With one node a hop, selection changes nothing.
-pub(crate) const NODE: &[Table] = &[
-    Table::matters(&["interface", "so_mark", "proxyProtocol", "netns"]),
-    Table::harmless(&["weight", "backup", "maxFails", "failTimeout"]),
-];
+/// `hops[].metadata` and `nodes[].metadata`.
+pub(crate) const NODE: &[Table] =
+    &[Table::matters(&["interface", "so_mark", "proxyProtocol", "netns"])];
 
-/// Connector `http` and dialer `tcp` have none.
-pub(crate) const NONE: &[Table] = &[];
+/// `hops[].metadata`: these are its nodes'.
+pub(crate) const HOP: &[Table] =
+    &[Table::harmless(&["weight", "backup", "maxFails", "failTimeout"])];

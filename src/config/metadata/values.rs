@@ -49,6 +49,18 @@ pub(super) fn text(value: &Value) -> Result<String, String> {
     }
 }
 
+pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
+    let parts = |text: &str| {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(String::from).collect::<Vec<_>>()
+    };
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        Value::String(text) => Ok(parts(text)),
+        _ => Err("expected a list of texts".into()),
+    }
+}
+
 pub(super) fn duration(value: &Value) -> Result<Signed, String> {
     let seconds = |n: f64| match Duration::try_from_secs_f64(n) {
         _ if n < 0.0 => Some(Signed::Negative),

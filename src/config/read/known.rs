@@ -6,13 +6,6 @@ const LACKING: &[(&str, &[&str])] = &[
     (
         "Config",
         &[
-            "admissions",
-            "bypasses",
-            "resolvers",
-            "hosts",
-            "limiters",
-            "climiters",
-            "rlimiters",
             "quotas",
             "observers",
             "recorders",
@@ -22,21 +15,11 @@ const LACKING: &[(&str, &[&str])] = &[
             "sds",
             "rewriters",
             "caches",
-            "tls",
         ],
     ),
     (
         "Service",
         &[
-            "admission",
-            "admissions",
-            "bypass",
-            "bypasses",
-            "resolver",
-            "hosts",
-            "limiter",
-            "climiter",
-            "rlimiter",
             "quotas",
             "logger",
             "loggers",
@@ -49,60 +32,53 @@ const LACKING: &[(&str, &[&str])] = &[
         ],
     ),
     ("Handler", &["chainGroup", "tls", "limiter", "observer"]),
-    ("Listener", &["chain", "chainGroup", "auther", "authers", "auth", "tls"]),
-    ("Forwarder", &["selector", "hop", "name", "hopGroup"]),
+    ("Listener", &["chainGroup", "auther", "authers", "auth"]),
+    ("Forwarder", &["name", "hopGroup"]),
     (
         "ForwardNode",
         &[
-            "network", "bypass", "bypasses", "matcher", "filter", "protocol", "host", "path",
-            "http", "tls", "auth", "probe", "metadata",
+            "network", "matcher", "filter", "protocol", "host", "path", "http", "tls", "auth",
+            "probe",
         ],
     ),
+    ("Selector", &["maxLatency"]),
     ("Chain", &["metadata", "selector"]),
-    (
-        "Hop",
-        &[
-            "selector",
-            "bypass",
-            "bypasses",
-            "resolver",
-            "hosts",
-            "reload",
-            "file",
-            "redis",
-            "http",
-            "plugin",
-            "interface",
-            "sockopts",
-        ],
-    ),
+    ("Hop", &["reload", "file", "redis", "http", "plugin", "interface", "sockopts"]),
     (
         "Node",
-        &[
-            "bypass",
-            "bypasses",
-            "resolver",
-            "hosts",
-            "network",
-            "matcher",
-            "filter",
-            "http",
-            "tls",
-            "probe",
-            "interface",
-            "netns",
-            "sockopts",
-        ],
+        &["network", "matcher", "filter", "http", "tls", "probe", "interface", "netns", "sockopts"],
     ),
     ("Connector", &["tls"]),
-    ("Dialer", &["auth", "tls"]),
-    ("Auther", &["reload", "file", "redis", "http", "plugin"]),
-    ("Auth", &["file"]),
+    ("Dialer", &["auth"]),
+    ("Auther", &["redis", "http", "plugin"]),
+    ("Admission", &["redis", "http", "plugin"]),
+    ("Bypass", &["redis", "http", "plugin"]),
+    ("Hosts", &["redis", "http", "plugin"]),
+    ("Limiter", &["redis", "http", "plugin"]),
+    ("Resolver", &["plugin"]),
+    ("Nameserver", &["chain", "clientIP", "hostname"]),
+];
+
+/// What to do about some of them, instead of removing them.
+const INSTEAD: &[(&str, &str, &str)] = &[
+    ("Handler", "tls", "socks5's TLS methods are never chosen; write tls at the listener"),
+    ("Connector", "tls", "socks5's TLS methods are never offered; write tls at the dialer"),
+    ("Handler", "limiter", "write it at the service"),
+    ("Listener", "auther", "write it at the handler"),
+    ("Listener", "authers", "write them at the handler"),
+    ("Listener", "auth", "write it at the handler"),
+    ("Dialer", "auth", "write it at the connector"),
+    ("Forwarder", "name", "write `hop` to refer to one"),
+    ("ForwardNode", "network", "the listener's counts"),
 ];
 
 /// Keys of GOST that say nothing about what is served: a warning is enough.
-const HARMLESS: &[(&str, &[&str])] =
-    &[("Config", &["log", "api", "metrics", "profiling"]), ("Service", &["status"])];
+const HARMLESS: &[(&str, &[&str])] = &[
+    ("Config", &["log", "api", "metrics", "profiling"]),
+    ("Service", &["status"]),
+    ("Nameserver", &["async"]),
+    ("Tls", &["validity", "commonName", "organization"]),
+];
 
 /// A key near one of these, or with one of [`TELLTALES`] in it, was meant to protect something, or to
 /// say what listens and where traffic goes: without it a service would be open, or dial directly.
@@ -146,6 +122,14 @@ const PROTECTING: &[&str] = &[
     "minVersion",
     "rejectUnknownSNI",
     "serverNames",
+    "caRef",
+    "maxVersion",
+    "cipherSuites",
+    "whitelist",
+    "reverse",
+    "matchers",
+    "limits",
+    "file",
 ];
 
 const TELLTALES: &[&str] = &["auth", "passw", "secret", "tls", "whitelist", "addr", "adres"];
@@ -168,6 +152,12 @@ pub(super) fn in_gost(of: &str) -> impl Iterator<Item = (&'static str, InGost)> 
     };
     let lacking = keys(LACKING, of).map(|key| (*key, InGost::Lacking));
     lacking.chain(keys(HARMLESS, of).map(|key| (*key, InGost::Harmless)))
+}
+
+/// What to do about a key that is lacking.
+pub(super) fn instead(of: &str, key: &str) -> &'static str {
+    let found = INSTEAD.iter().find(|(name, k, _)| *name == of && *k == key);
+    found.map_or("remove it", |(_, _, instead)| instead)
 }
 
 /// Whether a service without the key would be open, or go another way.

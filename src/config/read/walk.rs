@@ -169,7 +169,10 @@ fn unknown(
         Some(_) if is_empty(value) => {}
         Some((name, InGost::Lacking)) => findings.unsupported(
             at,
-            format!("GOST's `{name}` is not supported in this version; remove it"),
+            format!(
+                "GOST's `{name}` is not supported in this version; {}",
+                known::instead(&shape.name, name)
+            ),
         ),
         Some((name, InGost::Harmless)) => findings.warn(
             at,

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::counted::{Count, Counted};
 use super::{fields, target_of_parts};
-use crate::base::{CloseReason, Closed, Target};
+use crate::base::{CloseReason, Closed, Network, Target};
 use crate::config::model::HttpHandlerConfig;
-use crate::handler::{Handler, HandlerError, auth, nothing};
+use crate::handler::{Access, Handler, HandlerError, auth, nothing};
 use crate::io::{AsyncIo, BoxIo, PipeOptions, pipe};
 
 mod body;
@@ -49,6 +49,7 @@ enum Started {
 struct Session<'a> {
     handler: &'a Handler,
     config: &'a HttpHandlerConfig,
+    access: &'a Access,
     stop: &'a CancellationToken,
     count: Arc<Count>,
     started: mpsc::UnboundedSender<Started>,
@@ -64,12 +65,14 @@ impl Handler {
         &self,
         config: &HttpHandlerConfig,
         client: BoxIo,
+        access: &Access,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let (sender, mut started) = mpsc::unbounded_channel();
         let session = Session {
             handler: self,
             config,
+            access,
             stop,
             count: Arc::default(),
             started: sender,
@@ -163,6 +166,7 @@ impl Session<'_> {
         let target =
             target_of_parts(request.method().as_str(), &request.uri().to_string(), text("host"))
                 .map_err(|e| (StatusCode::BAD_REQUEST, e))?;
+        self.handler.check_target(Network::Tcp, &target).map_err(|e| (StatusCode::FORBIDDEN, e))?;
         let upgrade = fields::upgrade(request.headers());
         let client = hyper::upgrade::on(&mut request);
         let unavailable = |e| (StatusCode::SERVICE_UNAVAILABLE, e);
@@ -201,9 +205,11 @@ impl Session<'_> {
         {
             return Ok(sender);
         }
-        let io = self.handler.connect(target, self.stop).await?;
+        let io = self.handler.connect(target, self.access, self.stop).await?;
         let (count, metrics) = (self.count.clone(), self.handler.metrics.clone());
-        let io = AsyncIo::new(Box::new(Counted { io, count, metrics, writing: 0 }));
+        // A `BoxIo`: after an upgrade the stream is found again by its type.
+        let io: BoxIo = Box::new(Counted { io, count, metrics, writing: 0 });
+        let io = AsyncIo::new(io);
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .title_case_headers(true)
             .handshake(TokioIo::new(io))

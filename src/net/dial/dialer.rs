@@ -11,11 +11,13 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Dial, DialError, Dialing};
-use crate::base::{Host, Origin, Target};
-use crate::config::model::TcpKeepalive;
+use super::{Dial, DialError, DialRequest, Dialing, Looking};
+use crate::base::{Host, Network, Origin, Target};
+use crate::config::model::{Names, TcpKeepalive};
+use crate::io::BoxIo;
 use crate::net::guard::Guard;
 use crate::net::resolve::Resolver;
+use crate::net::udp::UdpIo;
 
 /// GOST's default for a dial: the name, the connection and the handshakes on it.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,33 +29,51 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub struct Dialer {
     resolver: Resolver,
     guard: Arc<Guard>,
-    timeout: Duration,
 }
 
 impl Dialer {
-    /// A dialler with the default time limit.
+    /// A dialler that asks this resolver and this guard.
     pub fn new(resolver: Resolver, guard: Arc<Guard>) -> Self {
-        Self { resolver, guard, timeout: DIAL_TIMEOUT }
+        Self { resolver, guard }
+    }
+
+    /// The addresses of a name, unless one of its name servers is where the origin may not go.
+    async fn resolve(
+        &self,
+        origin: &Origin,
+        names: &Names,
+        name: &str,
+    ) -> Result<Vec<IpAddr>, String> {
+        for server in names.resolver.iter().flat_map(|config| &config.nameservers) {
+            if let Some(Host::Ip(ip)) = &server.addr.host
+                && let network = if server.tcp { Network::Tcp } else { Network::Udp }
+                && let Err(why) = self.guard.check(origin, network, *ip, server.addr.port)
+            {
+                return Err(format!("the name server {} is not allowed: {why}", server.addr));
+            }
+        }
+        self.resolver.resolve(origin, names, name).await
     }
 
     async fn addresses(
         &self,
         origin: &Origin,
+        names: &Names,
+        network: Network,
         target: &Target,
     ) -> Result<Vec<SocketAddr>, DialError> {
         let ips: Vec<IpAddr> = match &target.host {
             None => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Some(Host::Ip(ip)) => vec![*ip],
             Some(Host::Name(name)) => self
-                .resolver
-                .resolve(origin, name)
+                .resolve(origin, names, name)
                 .await
                 .map_err(|cause| DialError::Dns { target: target.clone(), cause })?,
         };
         let mut denied = None;
         let mut allowed = Vec::with_capacity(ips.len());
         for ip in ips {
-            match self.guard.check(origin, ip, target.port) {
+            match self.guard.check(origin, network, ip, target.port) {
                 Ok(()) => allowed.push(SocketAddr::new(ip, target.port)),
                 Err(why) => denied = Some(why),
             }
@@ -67,10 +87,12 @@ impl Dialer {
     async fn connect(
         &self,
         origin: &Origin,
+        names: &Names,
         target: &Target,
         keepalive: Option<&TcpKeepalive>,
     ) -> Result<TcpStream, DialError> {
-        let stream = self.race(self.addresses(origin, target).await?, target).await?;
+        let addrs = self.addresses(origin, names, Network::Tcp, target).await?;
+        let stream = self.race(addrs, target).await?;
         if let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
             && local == peer
         {
@@ -83,6 +105,24 @@ impl Dialer {
         });
         set.map_err(|e| classed(target, e))?;
         Ok(stream)
+    }
+
+    /// A port for datagrams to the first address to which a way leads: whether anybody is there
+    /// only answers tell.
+    async fn datagrams(
+        &self,
+        origin: &Origin,
+        names: &Names,
+        target: &Target,
+    ) -> Result<UdpIo, DialError> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for addr in self.addresses(origin, names, Network::Udp, target).await? {
+            match UdpIo::connect(addr).await {
+                Ok(io) => return Ok(io),
+                Err(e) => last = e,
+            }
+        }
+        Err(classed(target, last))
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place that connects")]
@@ -118,19 +158,27 @@ impl Dialer {
 }
 
 impl Dial for Dialer {
-    fn dial<'a>(
-        &'a self,
-        origin: &'a Origin,
-        target: &'a Target,
-        keepalive: Option<&'a TcpKeepalive>,
-    ) -> Dialing<'a> {
+    fn dial<'a>(&'a self, request: DialRequest<'a>) -> Dialing<'a> {
+        let DialRequest { origin, network, target, names, keepalive, within } = request;
         Box::pin(async move {
-            match timeout(self.timeout, self.connect(origin, target, keepalive)).await {
-                Ok(Ok(stream)) => Ok(Box::new(stream) as _),
-                Ok(Err(e)) => Err(e),
+            let within = within.unwrap_or(Duration::MAX);
+            let dialling = async {
+                Ok(match network {
+                    Network::Tcp => {
+                        Box::new(self.connect(origin, names, target, keepalive).await?) as BoxIo
+                    }
+                    Network::Udp => Box::new(self.datagrams(origin, names, target).await?),
+                })
+            };
+            match timeout(within, dialling).await {
+                Ok(result) => result,
                 Err(_) => Err(DialError::Timeout { target: target.clone() }),
             }
         })
+    }
+
+    fn lookup<'a>(&'a self, origin: &'a Origin, names: &'a Names, name: &'a str) -> Looking<'a> {
+        Box::pin(self.resolve(origin, names, name))
     }
 }
 

@@ -4,6 +4,8 @@ use super::*;
 
 fn config() -> WsDialerConfig {
     WsDialerConfig {
+        tls: None,
+        mux: None,
         host: "gw.example.net:443".into(),
         path: "/ws".into(),
         header: BTreeMap::new(),

@@ -17,6 +17,8 @@ pub(super) enum Rejection {
     NotWebSocket,
     /// It would be one if it were a GET.
     NotGet,
+    /// The service's TLS policy is not that of the handshake.
+    Misdirected,
     /// The service has `backlog` upgrades in flight.
     Busy,
 }
@@ -27,6 +29,7 @@ impl Rejection {
         match self {
             Self::NotFound => "not_found",
             Self::NoHost | Self::NotWebSocket | Self::NotGet => "bad_request",
+            Self::Misdirected => "misdirected",
             Self::Busy => "busy",
         }
     }
@@ -39,6 +42,7 @@ impl Rejection {
             }
             Self::NotWebSocket => (StatusCode::BAD_REQUEST, "Bad Request\n"),
             Self::NotGet => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n"),
         }
     }
@@ -58,7 +62,7 @@ impl IntoResponse for Rejection {
             Self::NotWebSocket | Self::NotGet => {
                 headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
             }
-            Self::NoHost | Self::Busy => {
+            Self::NoHost | Self::Misdirected | Self::Busy => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::NotFound => {}

@@ -5,14 +5,18 @@
 //! leaves the request to the less specific hosts.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::WsEndpoint;
+use super::policies::Policies;
 use crate::config::model::{HostPattern, WsListenerConfig};
 use crate::io::Accept;
+use crate::net::tls::TlsServer;
+use crate::transport::Trust;
 
 /// The services of one listening socket by host and path. Lookups cost a few hashes, however many
 /// services there are.
@@ -23,11 +27,23 @@ pub struct WsTable {
     any: Paths,
     /// The only service, if there is just one.
     single: Option<Arc<Endpoint>>,
+    /// Of a TLS socket.
+    policies: Option<Policies>,
+    /// Which PROXY headers count for some service.
+    trust: Vec<Trust>,
+}
+
+/// Where a request belongs.
+pub(super) struct Found {
+    pub(super) endpoint: Arc<Endpoint>,
+    /// What its handshake must have run under.
+    pub(super) policy: Option<TlsServer>,
 }
 
 /// A service in the table.
 pub(super) struct Endpoint {
     pub(super) config: WsListenerConfig,
+    pub(super) trust: Trust,
     pub(super) accept: Arc<dyn Accept>,
     /// `backlog` places for upgrades in flight.
     pub(super) upgrading: Arc<Semaphore>,
@@ -35,8 +51,8 @@ pub(super) struct Endpoint {
 
 #[derive(Default)]
 struct Paths {
-    exact: HashMap<String, Arc<Endpoint>>,
-    subtrees: HashMap<String, Arc<Endpoint>>,
+    exact: HashMap<String, Arc<Found>>,
+    subtrees: HashMap<String, Arc<Found>>,
     /// The lengths that subtrees have, longest first.
     lengths: Vec<usize>,
 }
@@ -45,27 +61,49 @@ impl WsTable {
     /// Builds the table. Of two services with the same host and path the first one stays; the
     /// engine's plan lets it not come to that.
     pub fn build(endpoints: Vec<WsEndpoint>) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { policies: Policies::build(&endpoints), ..Self::default() };
         let only = endpoints.len() == 1;
         for endpoint in endpoints {
-            let WsEndpoint { config, accept } = endpoint;
+            let WsEndpoint { config, accept, tls } = endpoint;
             let upgrading = Arc::new(Semaphore::new(config.backlog.max(1) as usize));
-            let endpoint = Arc::new(Endpoint { config, accept, upgrading });
+            let trust = Trust::from(&config);
+            if trust.proxy_protocol && !table.trust.contains(&trust) {
+                table.trust.push(trust.clone());
+            }
+            let endpoint = Arc::new(Endpoint { config, trust, accept, upgrading });
             if only {
                 table.single = Some(endpoint.clone());
             }
+            let own = endpoint.config.tls.as_ref().is_some_and(|tls| tls.is_own());
+            let policies = &table.policies;
+            let policy = |host| match (&tls, policies) {
+                (Some(tls), _) if own => Some(tls.clone()),
+                (_, Some(policies)) => Some(policies.of(host).clone()),
+                _ => None,
+            };
             if endpoint.config.hostnames.is_empty() {
-                table.any.add(&endpoint);
+                table.any.add(&endpoint, policy(None));
             }
             for host in &endpoint.config.hostnames {
+                let policy = policy(Some(host));
                 let paths = match host {
                     HostPattern::Exact(name) => table.exact.entry(name.clone()),
                     HostPattern::Wildcard(name) => table.wildcard.entry(name.clone()),
                 };
-                paths.or_default().add(&endpoint);
+                paths.or_default().add(&endpoint, policy);
             }
         }
         table
+    }
+
+    /// The policies of a TLS socket.
+    pub(super) fn policies(&self) -> Option<&Policies> {
+        self.policies.as_ref()
+    }
+
+    /// Whether a PROXY header of this peer counts for any service.
+    pub(super) fn reads_header_of(&self, peer: SocketAddr) -> bool {
+        self.trust.iter().any(|trust| trust.header_of(peer))
     }
 
     /// `readHeaderTimeout` of a socket that is one service's alone.
@@ -74,7 +112,7 @@ impl WsTable {
     }
 
     /// The service for a Host header (with or without port) and a decoded path.
-    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Endpoint>> {
+    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Found>> {
         let name = name_of(host);
         let exact = self.exact.get(&name);
         let wildcard = name.split_once('.').and_then(|(_, rest)| self.wildcard.get(rest));
@@ -83,10 +121,11 @@ impl WsTable {
 }
 
 impl Paths {
-    fn add(&mut self, endpoint: &Arc<Endpoint>) {
+    fn add(&mut self, endpoint: &Arc<Endpoint>, policy: Option<TlsServer>) {
         let path = &endpoint.config.path;
         let map = if path.is_subtree() { &mut self.subtrees } else { &mut self.exact };
-        map.entry(path.0.clone()).or_insert_with(|| endpoint.clone());
+        map.entry(path.0.clone())
+            .or_insert_with(|| Arc::new(Found { endpoint: endpoint.clone(), policy }));
         if path.is_subtree()
             && let Err(at) = self.lengths.binary_search_by(|n| path.0.len().cmp(n))
         {
@@ -94,7 +133,7 @@ impl Paths {
         }
     }
 
-    fn find(&self, path: &str) -> Option<&Arc<Endpoint>> {
+    fn find(&self, path: &str) -> Option<&Arc<Found>> {
         let subtree = |n: &usize| path.get(..*n).and_then(|head| self.subtrees.get(head));
         self.exact.get(path).or_else(|| self.lengths.iter().find_map(subtree))
     }
@@ -121,6 +160,14 @@ mod tests {
 
     impl Accept for Nobody {
         fn accept(&self, _: Inbound) {}
+
+        fn session(self: Arc<Self>, _: std::net::SocketAddr) -> Option<Arc<dyn Accept>> {
+            Some(self)
+        }
+
+        fn surroundings(&self) -> crate::io::Surroundings {
+            unreachable!("nothing is multiplexed here")
+        }
     }
 
     fn endpoint(hosts: &[&str], path: &str, name: &str) -> WsEndpoint {
@@ -132,18 +179,13 @@ mod tests {
             hostnames: hostnames.collect(),
             path: WsPath(path.into()),
             header: BTreeMap::from([("Name".into(), name.into())]),
-            backlog: 128,
-            handshake_timeout: None,
-            read_header_timeout: None,
-            keepalive: None,
-            ping_interval: None,
-            linger_timeout: Duration::from_secs(10),
+            ..Default::default()
         };
-        WsEndpoint { config, accept: Arc::new(Nobody) }
+        WsEndpoint { config, accept: Arc::new(Nobody), tls: None }
     }
 
     fn found<'a>(table: &'a WsTable, host: &str, path: &str) -> &'a str {
-        table.find(host, path).map_or("-", |e| &e.config.header["Name"])
+        table.find(host, path).map_or("-", |found| &found.endpoint.config.header["Name"])
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The request that becomes a WebSocket.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +20,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::reject::Rejection;
+use super::session;
 use super::table::Endpoint;
 use super::{Connection, Shared};
-use crate::io::{BoxIo, Chunk, Inbound, Prefixed};
+use crate::io::{AsyncIo, BoxIo, Chunk, Inbound, Io, Prefixed};
 use crate::net::dial::set_keepalive;
+use crate::net::tls::ServerStream;
+use crate::transport::arrival::forwarded_client;
 use crate::transport::{Ping, WsIo};
 
 /// For the write of the 101, if the listener has no `handshakeTimeout`.
@@ -34,6 +38,8 @@ pub(super) struct Upgrade {
     connection: Arc<Connection>,
     on_upgrade: OnUpgrade,
     accept_key: String,
+    /// The client, as far as trusted proxies name it.
+    client: SocketAddr,
     /// A place in the service's backlog.
     place: OwnedSemaphorePermit,
 }
@@ -53,19 +59,28 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
         }
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let table = shared.table.load();
-        let Some(endpoint) = table.find(host.unwrap_or_default(), &path) else {
+        let Some(found) = table.find(host.unwrap_or_default(), &path) else {
             tracing::debug!(host, path = &*path, "no service has this host and path");
             return Err(Rejection::NotFound);
         };
         let connection =
             parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?;
+        let shaken = connection.policy.as_ref();
+        if found.policy.as_ref().is_some_and(|own| !shaken.is_some_and(|policy| policy.is(own))) {
+            tracing::debug!(host, "the handshake was for another host");
+            return Err(Rejection::Misdirected);
+        }
+        let endpoint = &found.endpoint;
         connection.permit.lock().take();
         let accept_key = checked(&parts.method, &parts.headers)?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(Rejection::NotWebSocket)?;
         let connection =
             parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?.clone();
         let place = endpoint.upgrading.clone().try_acquire_owned().map_err(|_| Rejection::Busy)?;
-        Ok(Self { endpoint: endpoint.clone(), connection, on_upgrade, accept_key, place })
+        let client = endpoint.trust.client(connection.peer, connection.named);
+        let client = forwarded_client(&parts.headers, &endpoint.trust.proxies, client);
+        let endpoint = endpoint.clone();
+        Ok(Self { endpoint, connection, on_upgrade, accept_key, client, place })
     }
 }
 
@@ -113,7 +128,7 @@ impl Upgrade {
     /// Answers 101, and hands the stream to the service once that is written.
     fn start(self, shared: &Arc<Shared>) -> Response {
         let response = self.response();
-        let Self { endpoint, connection, on_upgrade, place, .. } = self;
+        let Self { endpoint, connection, on_upgrade, client, place, .. } = self;
         let counter = shared.clone();
         shared.tracker.spawn(async move {
             let within = endpoint.config.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
@@ -133,8 +148,13 @@ impl Upgrade {
             drop(place);
             let Some(io) = stream(upgraded, &endpoint) else { return };
             counter.count("ok");
-            let (peer, local) = (connection.peer, connection.local);
-            endpoint.accept.accept(Inbound { io, peer, local });
+            let (peer, local) = (client, connection.local);
+            let Some(accept) = endpoint.accept.clone().session(peer) else { return };
+            let inbound = Inbound { io, peer, local };
+            match endpoint.config.mux {
+                None => accept.accept(inbound),
+                Some(config) => session::serve(inbound, config, &*accept, &counter.tracker).await,
+            }
         });
         response
     }
@@ -164,17 +184,33 @@ impl Upgrade {
 
 /// The raw socket with our framing on it.
 fn stream(upgraded: Upgraded, endpoint: &Endpoint) -> Option<BoxIo> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    let stream = parts.io.into_inner();
+    match upgraded.downcast::<TokioIo<AsyncIo<TcpStream>>>() {
+        Ok(parts) => {
+            let (early, stream) = parts.io.into_inner().into_parts(&parts.read_buf);
+            set_up(&stream, endpoint);
+            Some(framed(stream, early, endpoint))
+        }
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<ServerStream<TcpStream>>>().ok()?;
+            let stream = parts.io.into_inner();
+            set_up(stream.get_ref().0.get_ref(), endpoint);
+            Some(framed(stream, Chunk::from_slice(&parts.read_buf), endpoint))
+        }
+    }
+}
+
+fn set_up(stream: &TcpStream, endpoint: &Endpoint) {
     if let Some(keepalive) = &endpoint.config.keepalive {
         // Fails only on a socket that is already gone; its first read says so.
-        let _ = set_keepalive(&stream, keepalive);
+        let _ = set_keepalive(stream, keepalive);
     }
+}
+
+fn framed(stream: impl Io, early: Chunk, endpoint: &Endpoint) -> BoxIo {
     // Our Pings keep proxies on the way from cutting a silent tunnel; a client need not answer.
     let ping = endpoint.config.ping_interval.map(|interval| Ping { interval, required: false });
-    if parts.read_buf.is_empty() {
-        return Some(Box::new(WsIo::server(stream, ping)));
+    if early.is_empty() {
+        return Box::new(WsIo::server(stream, ping));
     }
-    let early = Chunk::from_slice(&parts.read_buf);
-    Some(Box::new(WsIo::server(Prefixed::new(early, stream), ping)))
+    Box::new(WsIo::server(Prefixed::new(early, stream), ping))
 }

@@ -19,7 +19,47 @@ fn cases(controller: &Controller) -> Vec<(&'static str, Value, &'static str, &'s
     loopback["services"][0]["handler"]["type"] = json!("tcp");
     loopback["services"][0]["forwarder"] =
         json!({"nodes": [{"name": "n", "addr": "127.0.0.1:22"}]});
+    let with = |pointer: &str, value: Value| {
+        let mut spec = controller.spec("/wrong", &[]);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        spec.pointer_mut(parent).unwrap()[key] = value;
+        spec
+    };
+    let listener = "/services/0/listener";
+    let metadata =
+        |kind: &str, metadata: Value| with(listener, json!({"type": kind, "metadata": metadata}));
+    let handler = |kind: &str, metadata: Value| {
+        with("/services/0/handler", json!({"type": kind, "metadata": metadata}))
+    };
+    let files = json!({"type": "wss", "tls": {"certFile": "/a", "keyFile": "/b"}});
+    let plain = json!({"type": "ws", "tls": {"serverNames": ["a"]}});
+    let no_certificate = json!({"type": "wss", "tls": {"clientCARef": {"name": "ca"}}});
+    let bad_strategy = json!([{"name": "c", "hops": [{"nodes": [{"addr": "h:1"}],
+        "selector": {"strategy": "parallel"}}]}]);
+    let no_bypass = json!([{"name": "c", "hops": [{"bypass": "missing",
+        "nodes": [{"addr": "h:1"}]}]}]);
+    let named_client = json!([{"name": "a", "matchers": ["example.com"]}]);
+    let unlimited = json!([{"name": "l", "limits": ["$ 10"]}]);
     vec![
+        ("files", with(listener, files), "False/Invalid", "file"),
+        ("plain-tls", with(listener, plain), "False/Invalid", "plain"),
+        ("no-certificate", with(listener, no_certificate), "False/Unsupported", "Secret"),
+        ("rtcp", metadata("rtcp", json!({})), "False/Unsupported", "rtcp"),
+        ("mux", metadata("mws", json!({"mux.version": 3})), "False/Invalid", "smux"),
+        ("bind", handler("socks5", json!({"bind": true})), "False/Unsupported", "identity"),
+        ("no-target", handler("udp", json!({})), "False/Invalid", "forwarder"),
+        ("strategy", with("/chains", bad_strategy), "False/Unsupported", "parallel"),
+        ("no-bypass", with("/chains", no_bypass), "False/Invalid", "missing"),
+        (
+            "no-admission",
+            with("/services/0/admission", json!("missing")),
+            "False/Invalid",
+            "missing",
+        ),
+        ("no-limiter", with("/services/0/climiter", json!("missing")), "False/Invalid", "missing"),
+        ("named-client", with("/admissions", named_client), "False/Invalid", "example.com"),
+        ("no-unit", with("/limiters", unlimited), "False/Invalid", "size"),
+        ("no-name", with("/hosts", json!([{"mappings": []}])), "False/Invalid", "name"),
         ("unknown-chain", chain, "False/Invalid", "missing"),
         ("bad-port", spec(":99999", "/port", &[]), "False/Invalid", "99999"),
         ("loopback", loopback, "False/LoopbackTarget", "loopback"),

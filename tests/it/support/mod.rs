@@ -4,6 +4,8 @@
 
 pub mod cluster;
 pub mod http;
+pub mod netns;
+pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod stream;

@@ -31,20 +31,24 @@ func main() {
 	flag.StringVar(&args.CfgFile, "C", "", "configuration file")
 	flag.BoolVar(&args.Debug, "D", false, "debug log")
 	flag.BoolVar(&args.Trace, "DD", false, "trace log")
+	output := flag.String("O", "", "print the configuration in this format, and end")
 	flag.Parse()
 
-	if err := run(args); err != nil {
+	if err := run(args, *output); err != nil {
 		fmt.Fprintln(os.Stderr, "gost:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args parser.Args) error {
+func run(args parser.Args, output string) error {
 	logger.SetDefault(xlogger.NewLogger())
 	parser.Init(args)
 	cfg, err := parser.Parse()
 	if err != nil {
 		return err
+	}
+	if output != "" {
+		return cfg.Write(os.Stdout, output)
 	}
 	config.Set(cfg)
 	if err := loader.Load(cfg); err != nil {

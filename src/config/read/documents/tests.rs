@@ -54,13 +54,12 @@ fn a_typo_that_would_open_a_door_or_redirect_traffic_is_an_error_and_others_are_
 
 #[test]
 fn what_gost_has_and_this_version_does_not_is_refused_by_name() {
-    let error =
-        read("chains: [{hops: [{Selector: {strategy: round}, bypass: ''}]}]\ntls: {certFile: a}");
+    let error = read("chains: [{hops: [{Plugin: {type: http}, redis: ''}]}]\nquotas: [{name: a}]");
     assert_eq!(
         lines(&error.unwrap_err()),
         [
-            "chains[0].hops[0].Selector: GOST's `selector` is not supported in this version; remove it",
-            "tls: GOST's `tls` is not supported in this version; remove it",
+            "chains[0].hops[0].Plugin: GOST's `plugin` is not supported in this version; remove it",
+            "quotas: GOST's `quotas` is not supported in this version; remove it",
         ]
     );
     let documents = read("log: {level: debug}\nmetrics: {addr: ':9000'}").unwrap();

@@ -1,0 +1,102 @@
+//! What files and Secrets hold that fields refer to.
+
+use super::{LowerContext, Mode};
+use crate::base::Reason;
+use crate::config::error::Findings;
+use crate::config::model::Pem;
+use crate::config::raw;
+use crate::config::secrets::SecretData;
+
+/// The bytes of a file.
+pub(super) fn bytes(
+    file: &str,
+    path: &str,
+    context: &LowerContext,
+    findings: &mut Findings,
+) -> Option<Pem> {
+    if context.mode == Mode::Controller {
+        let message = "a file would be read with the controller's rights, not with yours; write \
+                       the values, or refer to a Secret";
+        findings.invalid(path, message);
+        return None;
+    }
+    let message = match context.files.0.get(file) {
+        Some(Ok(bytes)) => return Some(bytes.clone()),
+        Some(Err(error)) => format!("cannot read {file:?}: {error}"),
+        None => format!("cannot read {file:?}: it was not there when files were read"),
+    };
+    findings.invalid(path, message);
+    None
+}
+
+/// The lines of a file with their numbers, without comments (`#` at the start) and empty ones.
+pub(super) fn lines(
+    file: Option<&raw::FileRef>,
+    path: &str,
+    context: &LowerContext,
+    findings: &mut Findings,
+) -> Option<Vec<(usize, String)>> {
+    let Some(file) = file else { return Some(Vec::new()) };
+    let path = format!("{path}.file.path");
+    if file.path.is_empty() {
+        findings.invalid(&path, "the file's path is missing");
+        return None;
+    }
+    text_lines(&file.path, &path, context, findings)
+}
+
+/// As [`lines`], of a path.
+pub(super) fn text_lines(
+    file: &str,
+    path: &str,
+    context: &LowerContext,
+    findings: &mut Findings,
+) -> Option<Vec<(usize, String)>> {
+    let bytes = bytes(file, path, context, findings)?;
+    let Ok(text) = std::str::from_utf8(bytes.expose()) else {
+        findings.invalid(path, format!("{file:?} is not UTF-8 text"));
+        return None;
+    };
+    let lines = text.lines().map(str::trim).enumerate().map(|(i, line)| (i + 1, line.to_string()));
+    Some(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect())
+}
+
+/// A line without what stands behind a `#`.
+pub(super) fn uncommented(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default().trim()
+}
+
+/// `reload` has to be a duration; files are read again when they change, whatever it says.
+pub(super) fn reload(reload: Option<&String>, path: &str, findings: &mut Findings) {
+    if let Some(text) = reload {
+        super::duration(text, &format!("{path}.reload"), findings);
+    }
+}
+
+/// A Secret of the tunnel's namespace. `instead` is what to write where there are none.
+pub(super) fn secret<'a>(
+    name: &str,
+    path: &str,
+    instead: &str,
+    context: &LowerContext<'a>,
+    findings: &mut Findings,
+) -> Option<&'a SecretData> {
+    if context.mode == Mode::Controller {
+        let message = format!("a Secret is resolved from files only in this version; {instead}");
+        findings.unsupported(path, message);
+        return None;
+    }
+    if name.is_empty() {
+        findings.invalid(&format!("{path}.name"), "the Secret's name is missing");
+        return None;
+    }
+    let data = context.secrets.find(context.namespace, name);
+    if data.is_none() {
+        let message = format!(
+            "Secret {name:?} does not exist in namespace {:?}; add a document of kind Secret",
+            context.namespace
+        );
+        findings.error(path, Reason::SecretNotFound, message);
+    }
+    data
+}

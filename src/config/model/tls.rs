@@ -1,0 +1,80 @@
+//! TLS of listeners and dialers.
+
+use std::sync::Arc;
+
+use crate::base::Secret;
+
+/// The bytes of a PEM file or of a Secret's value.
+pub type Pem = Secret<Arc<[u8]>>;
+
+/// `listener.tls`: what a server shows and asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerTls {
+    /// `certFile` and `keyFile`, or a Secret's `tls.crt` and `tls.key`. `None`: self-signed, made
+    /// when the process starts.
+    pub certificate: Option<Certificate>,
+    /// `caFile`: clients must show a certificate that one of these signed.
+    pub client_ca: Option<Pem>,
+    /// `options.minVersion`, TLS 1.2 by default.
+    pub min_version: Option<TlsVersion>,
+    /// `options.maxVersion`, TLS 1.3 by default.
+    pub max_version: Option<TlsVersion>,
+    /// `options.cipherSuites` by Go's names, of those that we have; they matter to TLS 1.2 only.
+    /// Empty is all.
+    pub cipher_suites: Vec<String>,
+    /// `options.alpn`, in order of preference; empty offers none.
+    pub alpn: Vec<String>,
+    /// `rejectUnknownSNI`: without a server name, or with one not in `server_names`, no handshake.
+    pub reject_unknown_sni: bool,
+    /// `serverNames`; empty is any, lower case.
+    pub server_names: Vec<String>,
+}
+
+impl ServerTls {
+    /// Whether the listener says anything about TLS. One that does not has the policy of the others
+    /// on its host, and is self-signed where it is alone.
+    pub fn is_own(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// A certificate chain and its key, both PEM. Lowering has seen that they belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// The chain, the leaf first.
+    pub chain: Pem,
+    /// The key.
+    pub key: Pem,
+}
+
+/// `dialer.tls`: what a client expects and shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientTls {
+    /// `serverName`, or the host of the node's address: SNI, and the name that `secure` verifies.
+    /// An IP address sends no SNI.
+    pub server_name: Option<String>,
+    /// `secure`: verify the certificate and its name. GOST's default is no.
+    pub secure: bool,
+    /// `caFile`: these instead of the system's roots. Without `secure` the chain is verified and
+    /// the name is not, as in GOST.
+    pub ca: Option<Pem>,
+    /// `certFile` and `keyFile`: shown to a server that asks.
+    pub certificate: Option<Certificate>,
+    /// `options.minVersion`.
+    pub min_version: Option<TlsVersion>,
+    /// `options.maxVersion`.
+    pub max_version: Option<TlsVersion>,
+    /// `options.cipherSuites`, as in [`ServerTls`].
+    pub cipher_suites: Vec<String>,
+    /// `options.alpn`.
+    pub alpn: Vec<String>,
+}
+
+/// The versions that rustls speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// `VersionTLS12`.
+    Tls12,
+    /// `VersionTLS13`.
+    Tls13,
+}

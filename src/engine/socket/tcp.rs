@@ -1,0 +1,170 @@
+//! A bound TCP port and what its connections become.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Surroundings;
+use crate::base::ListenAddr;
+use crate::engine::layout::Content;
+use crate::engine::service::{Service, Services};
+use crate::metrics::Metrics;
+use crate::net::{accept, listen};
+use crate::transport::Trust;
+use crate::transport::tcp_server::TcpEndpoint;
+use crate::transport::ws_server::{Handshakes, WsEndpoint, WsSocket, WsTable};
+
+/// A listening socket. Dropping it gives the address back; connections that were accepted live on.
+pub(in crate::engine) struct TcpSocket {
+    local: SocketAddr,
+    dispatch: Arc<ArcSwap<Dispatch>>,
+    ws: Arc<WsSocket>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    handshakes: Arc<Handshakes>,
+    metrics: Metrics,
+    /// Bound, and not accepting before it is known what connections become.
+    idle: Option<TcpListener>,
+}
+
+/// Where new connections go.
+enum Dispatch {
+    Tcp(Arc<Service>, TcpEndpoint),
+    /// With the service, if there is just one: then its gates stand before the handshake too.
+    Ws(Arc<WsSocket>, Option<(Arc<Service>, Trust)>),
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl TcpSocket {
+    /// Takes the address. Connections wait in the kernel's backlog for the first
+    /// [`route`](Self::route).
+    pub(super) fn bind(
+        addr: &ListenAddr,
+        around: &Surroundings,
+    ) -> Result<Self, listen::BindError> {
+        let listener = listen::bind(addr)?;
+        let local = listener.local_addr().map_err(|e| listen::BindError::new(addr, e))?;
+        let handshakes = around.handshakes.clone();
+        let ws =
+            Arc::new(WsSocket::new(handshakes.clone(), around.tracker.clone(), &around.metrics));
+        Ok(Self {
+            local,
+            dispatch: Arc::new(ArcSwap::from_pointee(Dispatch::Ws(ws.clone(), None))),
+            ws,
+            stop: CancellationToken::new(),
+            tracker: around.tracker.clone(),
+            handshakes,
+            metrics: around.metrics.clone(),
+            idle: Some(listener),
+        })
+    }
+
+    /// The address that the kernel gave.
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends new connections, and new requests on open ones, to other services.
+    pub(super) fn route(&mut self, content: &Content, services: &Services) {
+        match content {
+            Content::Tcp(key, config) => {
+                let Some(service) = services.get(key) else { return };
+                self.ws.set(WsTable::default());
+                let (keepalive, tls) = (config.keepalive.clone(), service.tls());
+                let endpoint = TcpEndpoint { keepalive, trust: Trust::from(config), tls };
+                self.dispatch.store(Arc::new(Dispatch::Tcp(service, endpoint)));
+            }
+            Content::Ws(wanted) => {
+                let endpoint = |(key, config): (&_, &_)| {
+                    let (config, accept) = (Clone::clone(config), services.get(key)?);
+                    let tls = accept.tls();
+                    Some(WsEndpoint { config, accept, tls })
+                };
+                self.ws.set(WsTable::build(wanted.iter().filter_map(endpoint).collect()));
+                let only = match wanted.first_key_value() {
+                    Some((key, config)) if wanted.len() == 1 => {
+                        services.get(key).map(|service| (service, Trust::from(config)))
+                    }
+                    _ => None,
+                };
+                self.dispatch.store(Arc::new(Dispatch::Ws(self.ws.clone(), only)));
+            }
+            // Of another medium.
+            Content::Udp(..) | Content::Remote(..) => return,
+        }
+        if let Some(listener) = self.idle.take() {
+            self.accept(listener);
+        }
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        let dispatch = self.dispatch.clone();
+        let (tracker, stop) = (self.tracker.clone(), self.stop.clone());
+        let (handshakes, metrics) = (self.handshakes.clone(), self.metrics.clone());
+        let on_connection = move |stream, peer| match &**dispatch.load() {
+            Dispatch::Tcp(service, endpoint) if !admitted(service, &endpoint.trust, peer) => {}
+            Dispatch::Tcp(service, endpoint) if endpoint.waits(peer) => {
+                let (service, stop) = (service.clone(), stop.clone());
+                let (handshakes, metrics) = (handshakes.clone(), metrics.clone());
+                let endpoint = endpoint.clone();
+                let arrives = endpoint.arrive(stream, peer, service, handshakes, metrics, stop);
+                tracker.spawn(arrives);
+            }
+            Dispatch::Tcp(service, endpoint) => endpoint.direct(stream, peer, &**service),
+            Dispatch::Ws(_, Some((service, trust))) if !admitted(service, trust, peer) => {}
+            Dispatch::Ws(socket, _) => {
+                tracker.spawn(socket.clone().serve(stream, peer, stop.clone()));
+            }
+        };
+        self.tracker.spawn(accept::run(listener, self.stop.clone(), on_connection));
+    }
+}
+
+/// Whether a connection may say its first byte. A trusted proxy may: its client is judged once it is
+/// known who that is.
+fn admitted(service: &Service, trust: &Trust, peer: SocketAddr) -> bool {
+    trust.proxy(peer) || service.admits(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::engine::tests::{Doubles, forward};
+    use crate::io::AsyncIo;
+
+    #[tokio::test]
+    async fn who_comes_before_the_route_is_served_by_it() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let around = Surroundings::new(false, services.tracker.clone(), services.metrics.clone());
+        let mut socket = TcpSocket::bind(&"127.0.0.1:0".parse().unwrap(), &around).unwrap();
+        let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
+        client.write_all(b"hello").await.unwrap();
+        client.flush().await.unwrap();
+        // Lets whoever may already accept do so.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let (key, config) = forward();
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        socket.route(&Content::Tcp(key, Default::default()), &services);
+        let mut heard = [0; 5];
+        let target = tokio::time::timeout(Duration::from_secs(10), targets.recv()).await;
+        target.unwrap().unwrap().read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+}

@@ -1,0 +1,98 @@
+//! Handler `relay`: GOST's own protocol, to the target that the client asks for or to the
+//! forwarder's.
+//!
+//! The response is sent as soon as the target is reached, as GOST does with `nodelay`: it suits
+//! every client, while a held one is a deadlock with those that wait for it.
+
+use tokio_util::sync::CancellationToken;
+
+use super::talk::Refused;
+use super::{Access, Exchanged, Handler, HandlerError, auth};
+use crate::base::{Network, Target};
+use crate::config::model::RelayHandlerConfig;
+use crate::io::{BoxIo, Exchange};
+use crate::proto::relay::{Request, Response, command, status};
+use crate::route::RouteError;
+
+/// The longest request: its header, and features of 64 KiB together.
+const MAX_MESSAGE: usize = 4 + 65535;
+
+impl Handler {
+    /// One client, up to the tunnel.
+    pub(super) async fn relay(
+        &self,
+        config: &RelayHandlerConfig,
+        client: BoxIo,
+        access: &mut Access,
+        stop: &CancellationToken,
+    ) -> Result<Exchanged, HandlerError> {
+        let mut client = Exchange::new(client);
+        let asking = ask(config, &mut client, access);
+        let request = match self.heard(config.read_timeout, stop, asking).await {
+            Ok(request) => request,
+            Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
+        };
+        let answer = |status| Response::new(status).encode();
+        // As GOST: a forwarder goes its own way, whatever the client wants.
+        if config.forward.is_some() {
+            return match self.forward_to(Network::Tcp, access, stop).await {
+                Ok(upstream) => self.granted(client, &answer(status::OK), upstream, stop).await,
+                Err(error @ HandlerError::Route(RouteError::NoTarget)) => {
+                    self.refused(client, answer(status::SERVICE_UNAVAILABLE), error).await
+                }
+                Err(error) => self.refused(client, answer(status::HOST_UNREACHABLE), error).await,
+            };
+        }
+        let target = match wanted(&request) {
+            Ok(target) => target,
+            Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
+        };
+        access.target = Some(target.clone());
+        if let Err(error) = self.check_target(request.network, &target) {
+            return self.refused(client, answer(status::FORBIDDEN), error).await;
+        }
+        match self.connect(&target, access, stop).await {
+            Ok(upstream) => self.granted(client, &answer(status::OK), upstream, stop).await,
+            Err(error) => self.refused(client, answer(status::NETWORK_UNREACHABLE), error).await,
+        }
+    }
+}
+
+/// Hears what a client wants, and whether it may.
+async fn ask(
+    config: &RelayHandlerConfig,
+    client: &mut Exchange,
+    access: &mut Access,
+) -> Result<Request, Refused> {
+    let request: Request = client.read(MAX_MESSAGE).await.map_err(HandlerError::unreadable)?;
+    if let Some(users) = &config.users {
+        let proven = request
+            .auth
+            .as_ref()
+            .filter(|login| auth::proves(users, &login.username, login.password.expose()));
+        let Some(login) = proven else {
+            let answer = Response::new(status::UNAUTHORIZED).encode();
+            return Err(Refused { error: HandlerError::Unauthorized, answer });
+        };
+        access.user = Some(login.username.clone());
+    }
+    Ok(request)
+}
+
+/// The target of a CONNECT of streams.
+fn wanted(request: &Request) -> Result<Target, Refused> {
+    let refused = |status, error| Refused { error, answer: Response::new(status).encode() };
+    match (request.command, request.network) {
+        (0 | command::CONNECT, Network::Tcp) => {}
+        // Switched off, as GOST has it unless `bind` is set.
+        (command::BIND, _) | (_, Network::Udp) => {
+            return Err(refused(status::FORBIDDEN, HandlerError::Disabled(request.command)));
+        }
+        (other, _) => return Err(refused(status::BAD_REQUEST, HandlerError::Disabled(other))),
+    }
+    let none = || HandlerError::BadTarget("no address".into());
+    let address = request.address.as_ref().ok_or_else(|| refused(status::BAD_REQUEST, none()))?;
+    address
+        .target()
+        .ok_or_else(|| refused(status::BAD_REQUEST, HandlerError::BadTarget(address.to_string())))
+}

@@ -1,0 +1,78 @@
+//! What the handlers of SOCKS and relay have in common: hearing a client, granting, refusing.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::reply::refuse;
+use super::{Exchanged, Handler, HandlerError, cut};
+use crate::io::{BoxIo, Exchange};
+
+/// For the answer that grants: it has room at once, unless the client lets our answers to its pings
+/// pile up.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Why a client is not served, and what it hears of that.
+pub(super) struct Refused {
+    pub(super) error: HandlerError,
+    pub(super) answer: Vec<u8>,
+}
+
+impl From<HandlerError> for Refused {
+    fn from(error: HandlerError) -> Self {
+        Self { error, answer: Vec::new() }
+    }
+}
+
+impl Handler {
+    /// What `asking` hears, in time.
+    pub(super) async fn heard<T>(
+        &self,
+        within: Duration,
+        stop: &CancellationToken,
+        asking: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<T, Refused> {
+        tokio::select! {
+            heard = tokio::time::timeout(within, asking) => {
+                heard.unwrap_or_else(|_| Err(HandlerError::Slow.into()))
+            }
+            () = stop.cancelled() => Err(HandlerError::Stopped.into()),
+        }
+    }
+
+    /// Tells the client that the way is open, in a message of its own.
+    pub(super) async fn granted(
+        &self,
+        mut client: Exchange,
+        answer: &[u8],
+        upstream: BoxIo,
+        stop: &CancellationToken,
+    ) -> Result<Exchanged, HandlerError> {
+        let writing = async { Ok(client.write(answer).await.map_err(HandlerError::ClientGone)?) };
+        match self.heard(ANSWER, stop, writing).await {
+            Ok(()) => Ok(Exchanged::Tunnel(client.into_io(), upstream)),
+            Err(Refused { error, .. }) => Err(error),
+        }
+    }
+
+    /// Tells the client why not, ends its stream, and counts.
+    pub(super) async fn refused(
+        &self,
+        client: Exchange,
+        answer: Vec<u8>,
+        error: HandlerError,
+    ) -> Result<Exchanged, HandlerError> {
+        match &error {
+            HandlerError::Stopped => {
+                cut(&mut client.into_io()).await;
+                return Err(error);
+            }
+            HandlerError::Unauthorized => self.metrics.auth_failures.inc(),
+            _ => {}
+        }
+        if !answer.is_empty() {
+            refuse(client.into_async(), &answer).await;
+        }
+        Err(error)
+    }
+}

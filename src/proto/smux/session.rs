@@ -1,0 +1,352 @@
+//! One end of a session.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::stream::{Fin, Stream};
+use super::{Command, DeadPeer, GoAway, HEADER, Header, Queue, SmuxError, StreamError};
+
+mod input;
+mod output;
+mod timers;
+
+use input::Input;
+use output::Control;
+pub use output::MAX_GATHER;
+
+/// Since the session began.
+pub type Time = Duration;
+
+/// Streams that were opened by the peer and that nobody took yet. More of them wait in the carrier.
+const BACKLOG: usize = 1024;
+/// Streams of a session at a time. One more is refused with a FIN.
+const MAX_STREAMS: usize = 16 * 1024;
+/// Control frames that wait to be sent. A peer that causes more is not read until they are.
+const MAX_CONTROL: usize = 8 * 1024;
+/// Bytes that wait in a stream to be sent before its writer waits.
+const SEND_QUEUE: usize = 256 * 1024;
+
+/// Which end we are: they count streams with odd and even ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// 3, 5, 7..
+    Client,
+    /// 2, 4, 6..
+    Server,
+}
+
+/// What both ends agree on, and what each has for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// 1 or 2.
+    pub version: u8,
+    /// Between signs of life, and the silence that ends the session.
+    pub keepalive: Option<(Duration, Duration)>,
+    /// The longest frame that we send, in bytes.
+    pub max_frame: u16,
+    /// Bytes of all streams that nobody has read before we stop reading.
+    pub receive_buffer: u32,
+    /// The same of one stream: version 2's window.
+    pub stream_buffer: u32,
+    /// Whether the peer may open streams. If not, each is refused with a FIN.
+    pub accepts: bool,
+}
+
+/// One end of a session. Streams are known by their ids; `Q` holds their bytes.
+///
+/// Whoever calls it asks afterwards what there is to do: [`take_wakes`](Self::take_wakes) and
+/// [`take_work`](Self::take_work).
+pub struct Session<Q> {
+    options: Options,
+    streams: HashMap<u32, Stream<Q>>,
+    last_id: u32,
+    /// Bytes that may still be received; a frame may overdraw it, as in GOST.
+    tokens: i64,
+    input: Input,
+    backlog: VecDeque<u32>,
+    acceptor: Option<Waker>,
+    /// Streams with something to send, in the order of their turns.
+    round: VecDeque<u32>,
+    control: VecDeque<Control>,
+    /// A frame came since the last look.
+    heard: bool,
+    nop_due: Option<Time>,
+    silence_due: Option<Time>,
+    stall_due: Option<Time>,
+    drain_due: Option<Time>,
+    stalled: u64,
+    failed: bool,
+    wakes: Vec<Waker>,
+    work: bool,
+}
+
+impl<Q: Queue> Session<Q> {
+    /// A session that begins now, at time 0.
+    pub fn new(role: Role, options: Options) -> Self {
+        Self {
+            options,
+            streams: HashMap::new(),
+            last_id: if role == Role::Client { 1 } else { 0 },
+            tokens: i64::from(options.receive_buffer),
+            input: Input::default(),
+            backlog: VecDeque::new(),
+            acceptor: None,
+            round: VecDeque::new(),
+            control: VecDeque::new(),
+            heard: false,
+            nop_due: options.keepalive.map(|(interval, _)| interval),
+            silence_due: options.keepalive.map(|(_, timeout)| timeout),
+            stall_due: None,
+            drain_due: None,
+            stalled: 0,
+            failed: false,
+            wakes: Vec::new(),
+            work: false,
+        }
+    }
+
+    /// Opens a stream; its SYN goes out with the first bytes that are written at once.
+    ///
+    /// # Errors
+    /// [`GoAway`].
+    pub fn open(&mut self, now: Time) -> Result<u32, GoAway> {
+        let id = loop {
+            let id = self.last_id.checked_add(2).ok_or(GoAway)?;
+            self.last_id = id;
+            // A peer may have taken one of our ids.
+            if !self.streams.contains_key(&id) {
+                break id;
+            }
+        };
+        self.streams.insert(id, Stream::new(now));
+        self.control.push_back(Control::Syn(id));
+        self.work = true;
+        Ok(id)
+    }
+
+    /// Whether no stream can be opened any more.
+    pub fn is_used_up(&self) -> bool {
+        self.last_id.checked_add(2).is_none()
+    }
+
+    /// The next stream that the peer opened; Ready with `None` when no more can come.
+    pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Option<u32>> {
+        if let Some(id) = self.backlog.pop_front() {
+            // The carrier may have waited for this place.
+            self.work |= self.backlog.len() + 1 == BACKLOG;
+            return Poll::Ready(Some(id));
+        }
+        if self.failed || !self.options.accepts {
+            return Poll::Ready(None);
+        }
+        self.acceptor = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Accepts no more, and refuses what waits.
+    pub fn stop_accepting(&mut self, now: Time) {
+        self.options.accepts = false;
+        for id in std::mem::take(&mut self.backlog) {
+            self.release(id, now);
+        }
+        self.wakes.extend(self.acceptor.take());
+        self.work = true;
+    }
+
+    /// How many streams there are, with those that only have to send their rest.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// What can be read; Ready with `None` at the end. Say with [`consumed`](Self::consumed) what
+    /// was taken.
+    ///
+    /// # Errors
+    /// The stream did not end as it should.
+    pub fn poll_read(
+        &mut self,
+        id: u32,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Option<&mut Q>, StreamError>> {
+        let failed = self.failed;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(StreamError::Session));
+        };
+        if !stream.recv.is_empty() {
+            return Poll::Ready(Ok(Some(&mut stream.recv)));
+        }
+        if let Some(failure) = stream.failure {
+            return Poll::Ready(Err(failure));
+        }
+        if stream.peer.is_some() {
+            return Poll::Ready(Ok(None));
+        }
+        if failed {
+            return Poll::Ready(Err(StreamError::Session));
+        }
+        register(&mut stream.reader, cx);
+        Poll::Pending
+    }
+
+    /// Says that `n` bytes were read.
+    pub fn consumed(&mut self, id: u32, n: usize, now: Time) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let buffer = self.options.stream_buffer;
+        if stream.consumed(n, buffer, now) && self.options.version == 2 && !stream.updating {
+            stream.updating = true;
+            self.control.push_back(Control::Update(id));
+            self.work = true;
+        }
+        self.give_back(n);
+    }
+
+    fn give_back(&mut self, n: usize) {
+        let blocked = self.tokens <= 0;
+        self.tokens += n as i64;
+        if blocked && self.tokens > 0 {
+            self.stall_due = None;
+            self.work = true;
+        }
+    }
+
+    /// Room for data to be sent; fill it, then say [`written`](Self::written).
+    ///
+    /// # Errors
+    /// Nothing more can be written.
+    pub fn poll_write(&mut self, id: u32, cx: &Context<'_>) -> Poll<Result<&mut Q, StreamError>> {
+        let failed = self.failed;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(StreamError::Session));
+        };
+        if let Some(failure) = stream.failure {
+            return Poll::Ready(Err(failure));
+        }
+        if failed {
+            return Poll::Ready(Err(StreamError::Session));
+        }
+        if stream.peer == Some(Fin::Full) || stream.wanted.is_some() {
+            return Poll::Ready(Err(StreamError::Closed));
+        }
+        if stream.send.len() >= SEND_QUEUE {
+            register(&mut stream.writer, cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(&mut stream.send))
+    }
+
+    /// Says that something was put where [`poll_write`](Self::poll_write) showed.
+    pub fn written(&mut self, id: u32) {
+        self.list(id);
+    }
+
+    /// Writes no more: a FIN follows the data. Reading goes on.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn finish(&mut self, id: u32) -> Result<(), StreamError> {
+        let failed = self.failed;
+        let stream = self.streams.get_mut(&id).ok_or(StreamError::Session)?;
+        if let Some(failure) = stream.failure {
+            return Err(failure);
+        }
+        if failed {
+            return Err(StreamError::Session);
+        }
+        if stream.wanted.is_none() {
+            // Nothing more will be read either if the peer has ended: a FIN as GOST's says it all.
+            let fin = if stream.peer.is_some() { Fin::Full } else { Fin::Half };
+            stream.wanted = Some(fin);
+        }
+        self.list(id);
+        Ok(())
+    }
+
+    /// Whether the peer neither writes nor reads the stream any more.
+    pub fn peer_closed(&self, id: u32) -> bool {
+        self.streams.get(&id).is_none_or(|stream| stream.peer == Some(Fin::Full))
+    }
+
+    /// Nobody holds the stream any more. What was written is still sent, then a FIN.
+    pub fn release(&mut self, id: u32, now: Time) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.released = true;
+        stream.wanted = Some(Fin::Full);
+        (stream.reader, stream.writer) = (None, None);
+        stream.sent_at = now;
+        let unread = std::mem::take(&mut stream.recv).len();
+        if stream.is_over() {
+            self.streams.remove(&id);
+        } else if !stream.send.is_empty() {
+            self.drain_due.get_or_insert(now + timers::STANDSTILL);
+        }
+        self.give_back(unread);
+        self.list(id);
+        self.work |= self.streams.is_empty();
+    }
+
+    /// Gives a stream its turn if it has something to send.
+    fn list(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if !stream.listed && stream.is_ready(self.options.version) {
+            stream.listed = true;
+            self.round.push_back(id);
+            self.work = true;
+        }
+    }
+
+    /// Drops both directions of a stream, tells its holder why and the peer that it is over.
+    fn reset(&mut self, id: u32, why: StreamError) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let unread = std::mem::take(&mut stream.recv).len();
+        stream.send = Q::default();
+        stream.failure = Some(why);
+        (stream.wanted, stream.said) = (Some(Fin::Full), Some(Fin::Full));
+        self.wakes.extend(stream.wakers());
+        if stream.is_over() {
+            self.streams.remove(&id);
+        }
+        self.control.push_back(Control::Fin(id));
+        self.work = true;
+        self.give_back(unread);
+    }
+
+    /// The carrier ended: every stream ends, after what was received of it.
+    pub fn fail(&mut self) {
+        self.failed = true;
+        for stream in self.streams.values_mut() {
+            stream.send = Q::default();
+            self.wakes.extend(stream.wakers());
+        }
+        self.streams.retain(|_, stream| !stream.released);
+        self.wakes.extend(self.acceptor.take());
+    }
+
+    /// Streams that were reset because they kept the session from reading.
+    pub fn stalled(&self) -> u64 {
+        self.stalled
+    }
+
+    /// Who can go on.
+    pub fn take_wakes(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Whether the carrier's task has something to do since the last call.
+    pub fn take_work(&mut self) -> bool {
+        std::mem::take(&mut self.work)
+    }
+}
+
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
+    }
+}
+
+#[cfg(test)]
+impl<Q> Session<Q> {
+    pub(super) fn last_id_for_test(&mut self, id: u32) {
+        self.last_id = id;
+    }
+}

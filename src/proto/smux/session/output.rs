@@ -1,0 +1,154 @@
+//! What goes to the carrier: control frames first, then the streams in turn.
+
+use super::{Command, Fin, HEADER, Header, Queue, SEND_QUEUE, Session, Stream, Time};
+use crate::proto::smux::{StreamError, WindowUpdate};
+
+/// Data frames that go out together.
+pub const MAX_GATHER: usize = 16;
+
+/// Bytes of a stream before the next one has its turn.
+const QUANTUM: usize = 32 * 1024;
+
+/// The longest control frame, in bytes.
+const CONTROL: usize = HEADER + WindowUpdate::LEN;
+
+/// A frame that waits for no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    Syn(u32),
+    Fin(u32),
+    Nop,
+    Update(u32),
+}
+
+impl<Q: Queue> Session<Q> {
+    /// Puts frames out, at most [`MAX_GATHER`] with data and `limit` bytes in all; how many bytes.
+    /// 0: there is nothing to send now.
+    pub fn transmit(&mut self, limit: usize, now: Time, put: &mut dyn FnMut(&[u8])) -> usize {
+        let full = self.control.len() >= super::MAX_CONTROL;
+        let mut out = Out { left: limit, frames: 0, bytes: 0, put };
+        while out.left >= CONTROL
+            && let Some(control) = self.control.pop_front()
+        {
+            self.send_control(control, &mut out);
+        }
+        if full && self.control.len() < super::MAX_CONTROL {
+            self.work = true;
+        }
+        let turns = self.round.len();
+        for _ in 0..turns.max(MAX_GATHER) {
+            // The end of a stream is two headers long.
+            if out.frames >= MAX_GATHER || out.left < 2 * HEADER {
+                break;
+            }
+            let Some(id) = self.round.pop_front() else { break };
+            if !self.take_turn(id, now, &mut out) {
+                break;
+            }
+        }
+        out.bytes
+    }
+
+    /// Whether there may be something to send now.
+    pub fn has_output(&self) -> bool {
+        !self.control.is_empty() || !self.round.is_empty()
+    }
+
+    /// How much there is for [`transmit`](Self::transmit), at least: whether to fetch a large buffer.
+    pub fn has_much(&self) -> bool {
+        let unsent = |id: &u32| self.streams.get(id).map_or(0, |stream| stream.send.len());
+        self.round.len() > 2 || self.round.iter().map(unsent).sum::<usize>() > QUANTUM
+    }
+
+    fn send_control(&mut self, control: Control, out: &mut Out<'_>) {
+        let version = self.options.version;
+        match control {
+            Control::Syn(id) => out.header(version, Command::Syn, 0, id),
+            Control::Fin(id) => out.header(version, Command::Fin, 0, id),
+            Control::Nop => out.header(version, Command::Nop, 0, 0),
+            Control::Update(id) => {
+                let Some(stream) = self.streams.get_mut(&id) else { return };
+                let update = stream.take_update(self.options.stream_buffer);
+                out.header(version, Command::Upd, WindowUpdate::LEN, id);
+                out.bytes(&update.encode());
+            }
+        }
+    }
+
+    /// Sends of a stream what its turn allows. `false`: it comes first in the next batch.
+    fn take_turn(&mut self, id: u32, now: Time, out: &mut Out<'_>) -> bool {
+        let options = self.options;
+        let Some(stream) = self.streams.get_mut(&id) else { return true };
+        stream.listed = false;
+        let Ok(mut allowed) = stream.allowance(options.version) else {
+            self.reset(id, StreamError::Consumed);
+            return true;
+        };
+        let mut turn = QUANTUM.max(usize::from(options.max_frame));
+        while allowed > 0 && turn > 0 {
+            let wanted = allowed.min(turn).min(usize::from(options.max_frame));
+            let room = out.left.saturating_sub(HEADER);
+            // No crumbs at the end of a batch.
+            let crumb = out.bytes > 0 && room < wanted && room < 4096;
+            if out.frames >= MAX_GATHER || room == 0 || crumb {
+                stream.listed = true;
+                self.round.push_front(id);
+                return false;
+            }
+            let n = wanted.min(room);
+            out.header(options.version, Command::Psh, n, id);
+            out.frames += 1;
+            stream.send.take(n, &mut |piece| out.bytes(piece));
+            stream.sent(n, now);
+            allowed -= n;
+            turn -= n;
+        }
+        if stream.send.len() < SEND_QUEUE {
+            self.wakes.extend(stream.writer.take());
+        }
+        if stream.send.is_empty() {
+            Self::send_fin(options.version, id, stream, out);
+        }
+        if stream.is_over() {
+            self.streams.remove(&id);
+        } else if stream.is_ready(options.version) {
+            stream.listed = true;
+            self.round.push_back(id);
+        }
+        true
+    }
+
+    fn send_fin(version: u8, id: u32, stream: &mut Stream<Q>, out: &mut Out<'_>) {
+        let Some(fin) = stream.fin_due() else { return };
+        if out.left < 2 * HEADER {
+            return;
+        }
+        if fin == Fin::Half {
+            out.header(version, Command::Nop, 0, id);
+        }
+        out.header(version, Command::Fin, 0, id);
+        stream.said = Some(fin);
+    }
+}
+
+/// A batch of frames.
+struct Out<'a> {
+    left: usize,
+    frames: usize,
+    bytes: usize,
+    put: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Out<'_> {
+    fn header(&mut self, version: u8, command: Command, len: usize, id: u32) {
+        // No frame is longer than `max_frame`, which is a u16.
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        self.bytes(&Header { version, command, len, id }.encode());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        (self.put)(bytes);
+        self.left = self.left.saturating_sub(bytes.len());
+        self.bytes += bytes.len();
+    }
+}

@@ -1,0 +1,172 @@
+//! The streams of an upgraded connection that is multiplexed.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::model::MuxConfig;
+use crate::io::{Accept, Ending, Inbound, Surroundings};
+use crate::metrics::ServiceMetrics;
+use crate::transport::mux::Acceptor;
+
+/// How long a session of a service that is stopping may be without streams.
+const VACANT: Duration = Duration::from_secs(1);
+
+/// How often to look whether it is.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Hands the streams of a session to its service until the session is over. It goes on while the
+/// service stops, as long as it has streams; its end is Close 1012 then.
+pub(super) async fn serve(
+    carrier: Inbound,
+    config: MuxConfig,
+    accept: &dyn Accept,
+    tracker: &TaskTracker,
+) {
+    let Inbound { io, peer, local } = carrier;
+    let Surroundings { stop, cut, hold, metrics } = accept.surroundings();
+    let _counted = Counted::new(metrics.clone());
+    let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics));
+    tracker.spawn(session);
+    let streams = acceptor.count();
+    loop {
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => break acceptor.end(Ending::Restart),
+            stream = acceptor.accept() => match stream {
+                Some(io) => accept.accept(Inbound { io, peer, local }),
+                None => break,
+            },
+            // A new stream begins the wait anew.
+            () = vacant(&stop, &streams) => break acceptor.end(Ending::Restart),
+        }
+    }
+    drop(hold);
+}
+
+/// Returns when the service is stopping and there has been no stream for a while.
+async fn vacant(stop: &CancellationToken, streams: impl Fn() -> usize) {
+    stop.cancelled().await;
+    let mut empty = Duration::ZERO;
+    while empty < VACANT {
+        sleep(LOOK).await;
+        empty = if streams() == 0 { empty + LOOK } else { Duration::ZERO };
+    }
+}
+
+/// A session in `adit_mux_sessions`.
+struct Counted(ServiceMetrics);
+
+impl Counted {
+    fn new(metrics: ServiceMetrics) -> Self {
+        metrics.mux_sessions.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.mux_sessions.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::base::{Origin, ServiceKey};
+    use crate::io::{AsyncIo, BoxIo};
+    use crate::metrics::Metrics;
+    use crate::transport::WsIo;
+    use crate::transport::mux::Opener;
+
+    struct Service {
+        streams: mpsc::UnboundedSender<BoxIo>,
+        stop: CancellationToken,
+        cut: CancellationToken,
+        tracker: TaskTracker,
+        metrics: ServiceMetrics,
+    }
+
+    impl Accept for Service {
+        fn accept(&self, inbound: Inbound) {
+            let _ = self.streams.send(inbound.io);
+        }
+
+        fn session(self: Arc<Self>, _: SocketAddr) -> Option<Arc<dyn Accept>> {
+            Some(self)
+        }
+
+        fn surroundings(&self) -> Surroundings {
+            Surroundings {
+                stop: self.stop.clone(),
+                cut: self.cut.clone(),
+                hold: self.tracker.token(),
+                metrics: self.metrics.clone(),
+            }
+        }
+    }
+
+    /// A client on a session, and the streams that its service gets.
+    fn serving() -> (Arc<Service>, Opener, mpsc::UnboundedReceiver<BoxIo>) {
+        let (streams, came) = mpsc::unbounded_channel();
+        let key = ServiceKey::new(Origin::Files, "in");
+        let service = Arc::new(Service {
+            streams,
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            metrics: Metrics::new().unwrap().service(&key),
+        });
+        let (ours, theirs) = duplex(1 << 16);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let carrier = Inbound { io: Box::new(WsIo::server(theirs, None)), peer, local: peer };
+        let (accept, tracker) = (service.clone(), service.tracker.clone());
+        let session = tracker.clone();
+        tracker.spawn(async move {
+            serve(carrier, MuxConfig::default(), &*accept, &session).await;
+        });
+        service.tracker.close();
+        let carrier = Box::new(WsIo::client(ours, None));
+        (service, Opener::start(carrier, MuxConfig::default()), came)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopping_service_goes_on_taking_streams_until_there_are_none_for_a_second() {
+        let (service, client, mut came) = serving();
+        let first = client.open().await.unwrap();
+        let theirs = came.recv().await.unwrap();
+        assert_eq!(service.metrics.mux_sessions.get(), 1);
+        service.stop.cancel();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        drop((first, theirs));
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let mut late = AsyncIo::new(client.open().await.unwrap());
+        late.write_all(b"x").await.unwrap();
+        let mut theirs = AsyncIo::new(came.recv().await.unwrap());
+        assert_eq!(theirs.read_u8().await.unwrap(), b'x');
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!client.is_dead());
+        drop((late, theirs));
+        tokio::time::timeout(Duration::from_secs(2), service.tracker.wait()).await.unwrap();
+        assert!(client.is_dead());
+        assert_eq!(service.metrics.mux_sessions.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_ends_the_session_with_its_streams() {
+        let (service, client, mut came) = serving();
+        let mut ours = AsyncIo::new(client.open().await.unwrap());
+        let _theirs = came.recv().await.unwrap();
+        service.cut.cancel();
+        tokio::time::timeout(Duration::from_secs(2), service.tracker.wait()).await.unwrap();
+        assert!(ours.read_u8().await.is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! A network of a test's own, where every port is free. Needs root.
+
+use std::fs::File;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Runs `test` on a thread in a new network namespace with a loopback interface. Threads and
+/// processes that it starts are in it too.
+pub fn isolated<T: Send>(test: impl FnOnce() -> T + Send) -> T {
+    let namespace = Namespace::new();
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            namespace.enter();
+            ip(&["link", "set", "lo", "up"]);
+            test()
+        });
+        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+struct Namespace(String);
+
+impl Namespace {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("adit-test-{process}-{n}");
+        ip(&["netns", "add", &name]);
+        Self(name)
+    }
+
+    /// Moves this thread.
+    fn enter(&self) {
+        let file = File::open(format!("/run/netns/{}", self.0)).unwrap();
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).unwrap();
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        ip(&["netns", "delete", &self.0]);
+    }
+}
+
+fn ip(args: &[&str]) {
+    let status = Command::new("ip").args(args).status().unwrap();
+    assert!(status.success(), "ip {args:?} (iproute2, root)");
+}
