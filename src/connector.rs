@@ -10,6 +10,7 @@ use crate::config::model::ConnectorConfig;
 use crate::io::{BoxIo, ReadError};
 use crate::proto::{relay as relay_wire, socks4 as socks4_wire, socks5 as socks5_wire};
 
+pub mod bind;
 mod http;
 mod relay;
 mod socks4;
@@ -50,6 +51,12 @@ pub enum ConnectError {
     /// The node refused: relay.
     #[error("the node answered with status {0}: {words}", words = relay_wire::status::words(*.0))]
     Relay(u8),
+    /// The node lets nobody listen.
+    #[error("the node lets nobody listen there; gost and adit do with `bind=true`")]
+    BindForbidden,
+    /// The node could not listen.
+    #[error("the node cannot listen there (code {0}): the port is taken, or not permitted")]
+    NotBound(u8),
     /// The connector has no way to say this.
     #[error("{0}")]
     Cannot(&'static str),

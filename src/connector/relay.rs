@@ -8,10 +8,11 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::ConnectError;
-use crate::base::{Network, Target};
+use crate::base::{ListenAddr, Network, Target};
 use crate::config::model::RelayConnectorConfig;
 use crate::io::{BoxIo, Chunk, Ending, Exchange, Io};
 use crate::proto::Wire;
+use crate::proto::address::Address;
 use crate::proto::relay::{Request, Response, UserAuth, command, status};
 
 /// The longest response: its header, and features of 64 KiB together.
@@ -22,11 +23,7 @@ pub(super) async fn connect(
     config: &RelayConnectorConfig,
     target: &Target,
 ) -> Result<BoxIo, ConnectError> {
-    let auth = config
-        .auth
-        .as_ref()
-        .map(|auth| UserAuth { username: auth.username.clone(), password: auth.password.clone() });
-    let (command, network) = (command::CONNECT, Network::Tcp);
+    let (command, network, auth) = (command::CONNECT, Network::Tcp, auth(config));
     let request = Request { command, network, auth, address: Some(target.into()) };
     let mut node = Exchange::new(io);
     node.write(&request.encode()).await.map_err(ConnectError::Io)?;
@@ -37,6 +34,41 @@ pub(super) async fn connect(
     match response.status {
         status::OK => Ok(node.into_io()),
         status::UNAUTHORIZED => Err(ConnectError::Unauthorized),
+        other => Err(ConnectError::Relay(other)),
+    }
+}
+
+fn auth(config: &RelayConnectorConfig) -> Option<UserAuth> {
+    config
+        .auth
+        .as_ref()
+        .map(|auth| UserAuth { username: auth.username.clone(), password: auth.password.clone() })
+}
+
+/// Asks the node to listen: where it does.
+pub(super) async fn bind(
+    node: &mut Exchange,
+    config: &RelayConnectorConfig,
+    addr: &ListenAddr,
+) -> Result<Address, ConnectError> {
+    let (command, network, auth) = (command::BIND, Network::Tcp, auth(config));
+    let request = Request { command, network, auth, address: Some(addr.into()) };
+    node.write(&request.encode()).await.map_err(ConnectError::Io)?;
+    let response: Response = node.read(MAX_MESSAGE).await.map_err(ConnectError::answer)?;
+    match response.status {
+        status::OK => Ok(response.address.unwrap_or_default()),
+        status::UNAUTHORIZED => Err(ConnectError::Unauthorized),
+        status::FORBIDDEN => Err(ConnectError::BindForbidden),
+        code @ status::SERVICE_UNAVAILABLE => Err(ConnectError::NotBound(code)),
+        other => Err(ConnectError::Relay(other)),
+    }
+}
+
+/// Who came, as a stream of a port that was bound begins.
+pub(super) async fn came(stream: &mut Exchange) -> Result<Address, ConnectError> {
+    let response: Response = stream.read(MAX_MESSAGE).await.map_err(ConnectError::answer)?;
+    match response.status {
+        status::OK => Ok(response.address.unwrap_or_default()),
         other => Err(ConnectError::Relay(other)),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::ConnectError;
-use crate::base::{Host, Target};
+use crate::base::{Host, ListenAddr, Target};
 use crate::config::model::Socks5ConnectorConfig;
 use crate::io::{BoxIo, Exchange};
 use crate::proto::address::{Address, MAX_ADDRESS};
@@ -26,6 +26,29 @@ pub(super) async fn connect(
     address.host.get_or_insert(Host::Ip(Ipv4Addr::LOCALHOST.into()));
     ask(&mut node, command::CONNECT, address).await?;
     Ok(node.into_io())
+}
+
+/// Asks the node to listen: where it does.
+pub(super) async fn bind(
+    node: &mut Exchange,
+    config: &Socks5ConnectorConfig,
+    addr: &ListenAddr,
+) -> Result<Address, ConnectError> {
+    greet(node, config).await?;
+    ask(node, command::MUX_BIND, addr.into()).await.map_err(|error| match error {
+        ConnectError::Socks5(reply::NOT_ALLOWED) => ConnectError::BindForbidden,
+        ConnectError::Socks5(code @ reply::FAILURE) => ConnectError::NotBound(code),
+        other => other,
+    })
+}
+
+/// Who came, as a stream of a port that was bound begins.
+pub(super) async fn came(stream: &mut Exchange) -> Result<Address, ConnectError> {
+    let Reply { code, address } = stream.read(MAX_MESSAGE).await.map_err(ConnectError::answer)?;
+    match code {
+        reply::OK => Ok(address),
+        code => Err(ConnectError::Socks5(code)),
+    }
 }
 
 /// Agrees on a method and proves who we are.

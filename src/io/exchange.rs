@@ -48,6 +48,16 @@ impl Exchange {
         self.io.flush().await
     }
 
+    /// Waits until the peer has finished or broken off, or has sent more than `limit` bytes. What it
+    /// sends is kept for whoever goes on. Dropped before it is ready, it loses nothing.
+    pub async fn ended(&mut self, limit: usize) {
+        while self.seen.len() <= limit {
+            if !matches!(self.io.read_buf(&mut self.seen).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
     /// The stream behind the messages.
     pub fn into_io(self) -> BoxIo {
         self.io.into_io(&self.seen)

@@ -19,26 +19,30 @@ pub async fn run(
     on_connection: impl Fn(TcpStream, SocketAddr) + Send,
 ) {
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            connection = next(&listener) => connection,
         };
-        match accepted {
+        on_connection(stream, peer);
+    }
+}
+
+/// The next connection; never fails. Dropped before it is ready, it loses none.
+pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 // Fails only on a connection that is already gone; its first read says so.
                 let _ = stream.set_nodelay(true);
-                on_connection(stream, canonical(peer));
+                return (stream, canonical(peer));
             }
             Err(e) if of_the_connection(&e) => {
                 tracing::debug!(error = %e, "a connection ended before it was accepted");
             }
             Err(e) => {
                 tracing::error!(error = %e, "cannot accept connections; trying again");
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::base::{Host, Target};
+use crate::base::{Host, ListenAddr, Target};
 
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
@@ -42,6 +42,16 @@ impl Address {
     /// Where bytes shall go, if it says so.
     pub fn target(&self) -> Option<Target> {
         (self.port != 0).then(|| Target { host: self.host.clone(), port: self.port })
+    }
+
+    /// The address to listen on. Without a host, or with an unspecified one, it is every address, as
+    /// Go has it.
+    pub fn listen(&self) -> ListenAddr {
+        let host = self.host.clone().filter(|host| match host {
+            Host::Ip(ip) => !ip.is_unspecified(),
+            Host::Name(_) => true,
+        });
+        ListenAddr { host, port: self.port }
     }
 
     /// Appends the bytes. A name has at most 253, so its length fits.
@@ -105,6 +115,13 @@ impl Address {
 impl From<&Target> for Address {
     fn from(target: &Target) -> Self {
         Self { host: target.host.clone(), port: target.port }
+    }
+}
+
+/// What to listen on; every address is an empty name, as gost 3.2.6 says it.
+impl From<&ListenAddr> for Address {
+    fn from(addr: &ListenAddr) -> Self {
+        Self { host: addr.host.clone(), port: addr.port }
     }
 }
 

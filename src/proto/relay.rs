@@ -5,7 +5,7 @@
 use super::address::{Address, AddressError};
 use super::socks5::{counted, counted_at};
 use super::{Wire, fixed};
-use crate::base::{Host, Network, Secret};
+use crate::base::{Network, Secret};
 
 const VERSION: u8 = 1;
 /// The flag of a command that it is about datagrams.
@@ -159,7 +159,8 @@ impl Wire for Request {
 pub struct Response {
     /// See [`status`].
     pub status: u8,
-    /// What was bound, or who connected to it.
+    /// What was bound, or who connected to it. Of several the first: newer GOST may name behind it
+    /// what the peer asked for.
     pub address: Option<Address>,
 }
 
@@ -188,7 +189,8 @@ impl Wire for Response {
         let mut response = Self::new(status);
         for feature in Features(features) {
             if let (ADDR, data) = feature? {
-                response.address = Some(address(data)?);
+                let address = address(data)?;
+                response.address.get_or_insert(address);
             }
         }
         Ok(Some((response, end)))
@@ -269,15 +271,4 @@ fn malformed_bind(data: &[u8]) -> Option<u16> {
         return None;
     }
     std::str::from_utf8(name).ok()?.strip_prefix("0.0.0.0::")?.parse().ok()
-}
-
-impl Address {
-    /// The address to listen on: an empty host is every one.
-    pub fn listen(&self) -> crate::base::ListenAddr {
-        let host = self.host.clone().filter(|host| match host {
-            Host::Ip(ip) => !ip.is_unspecified(),
-            Host::Name(_) => true,
-        });
-        crate::base::ListenAddr { host, port: self.port }
-    }
 }

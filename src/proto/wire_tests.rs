@@ -150,6 +150,13 @@ fn a_feature_that_is_not_known_is_passed_over() {
 }
 
 #[test]
+fn of_several_addresses_of_a_response_the_first_is_the_peer_s() {
+    let hex = "01 00 00 14 02 00 07 01 c0 00 02 07 10 92 02 00 07 01 7f 00 00 01 08 ae";
+    let (response, _) = relay::Response::decode(&bytes(hex)).unwrap().unwrap();
+    assert_eq!(response.address, Some(address("192.0.2.7:4242")));
+}
+
+#[test]
 fn what_no_further_byte_can_mend_is_an_error() {
     for hex in ["04", "47 45 54"] {
         assert!(socks5::Greeting::decode(&bytes(hex)).is_err(), "{hex}");

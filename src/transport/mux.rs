@@ -11,9 +11,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::model::MuxConfig;
 use crate::io::{BoxIo, Ending};
@@ -29,6 +31,12 @@ mod tests;
 use queue::Pieces;
 use stream::MuxStream;
 
+/// How long a session of a service that is stopping may be without streams.
+const VACANT: Duration = Duration::from_secs(1);
+
+/// How often to look whether it is.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Opens streams on a session: the smux client. Clones share the session, which ends when the
 /// carrier does, or when nobody holds an `Opener` nor a stream.
 #[derive(Clone)]
@@ -41,9 +49,18 @@ pub struct Acceptor(Arc<Holder>);
 impl Opener {
     /// Begins a session. Call it from within the runtime.
     pub fn start(carrier: BoxIo, config: MuxConfig) -> Self {
-        let (holder, session) = begin(carrier, config, Role::Client, None);
+        let (opener, session) = Self::begin(carrier, config);
         spawn(session);
-        Self(holder)
+        opener
+    }
+
+    /// The same, with the session's task for the caller to run.
+    pub fn begin(
+        carrier: BoxIo,
+        config: MuxConfig,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (holder, session) = begin(carrier, config, Role::Client, None);
+        (Self(holder), session)
     }
 
     /// Opens a stream. It waits for nothing: the peer hears of the stream with its first bytes, or
@@ -65,6 +82,21 @@ impl Opener {
     pub fn is_dead(&self) -> bool {
         let state = self.0.shared.state.lock();
         state.ended.is_some() || state.session.is_used_up()
+    }
+
+    /// How many of its streams the peer has not heard of.
+    pub fn unannounced(&self) -> usize {
+        self.0.shared.state.lock().session.unannounced()
+    }
+
+    /// Says how many streams are open, whenever it is asked.
+    pub fn count(&self) -> impl Fn() -> usize + Send + use<> {
+        self.0.count()
+    }
+
+    /// Ends the session with all its streams.
+    pub fn end(&self, ending: Ending) {
+        self.0.end(ending);
     }
 }
 
@@ -96,14 +128,23 @@ impl Acceptor {
 
     /// Says how many streams are open, whenever it is asked.
     pub fn count(&self) -> impl Fn() -> usize + Send + use<> {
-        let shared = self.0.shared.clone();
-        move || shared.state.lock().session.streams()
+        self.0.count()
     }
 
     /// Ends the session with all its streams.
     pub fn end(&self, ending: Ending) {
-        self.0.shared.with(|state, _| state.ending = Some(ending));
-        self.0.shared.wake();
+        self.0.end(ending);
+    }
+}
+
+/// Returns when `stop` is cancelled and there has been no stream for a second: how long a session of
+/// a service that is stopping may be idle.
+pub async fn vacant(stop: &CancellationToken, streams: impl Fn() -> usize) {
+    stop.cancelled().await;
+    let mut empty = Duration::ZERO;
+    while empty < VACANT {
+        sleep(LOOK).await;
+        empty = if streams() == 0 { empty + LOOK } else { Duration::ZERO };
     }
 }
 
@@ -142,6 +183,18 @@ fn begin(
 /// Who may open or accept. Dropping the last one lets the session end with its streams.
 struct Holder {
     shared: Arc<Shared>,
+}
+
+impl Holder {
+    fn count(&self) -> impl Fn() -> usize + Send + use<> {
+        let shared = self.shared.clone();
+        move || shared.state.lock().session.streams()
+    }
+
+    fn end(&self, ending: Ending) {
+        self.shared.with(|state, _| state.ending = Some(ending));
+        self.shared.wake();
+    }
 }
 
 impl Drop for Holder {

@@ -69,6 +69,8 @@ pub struct Session<Q> {
     /// Streams with something to send, in the order of their turns.
     round: VecDeque<u32>,
     control: VecDeque<Control>,
+    /// Streams that we opened and that the peer has not heard of.
+    unannounced: usize,
     /// A frame came since the last look.
     heard: bool,
     nop_due: Option<Time>,
@@ -94,6 +96,7 @@ impl<Q: Queue> Session<Q> {
             acceptor: None,
             round: VecDeque::new(),
             control: VecDeque::new(),
+            unannounced: 0,
             heard: false,
             nop_due: options.keepalive.map(|(interval, _)| interval),
             silence_due: options.keepalive.map(|(_, timeout)| timeout),
@@ -121,6 +124,7 @@ impl<Q: Queue> Session<Q> {
         };
         self.streams.insert(id, Stream::new(now));
         self.control.push_back(Control::Syn(id));
+        self.unannounced += 1;
         self.work = true;
         Ok(id)
     }
@@ -152,6 +156,11 @@ impl<Q: Queue> Session<Q> {
         }
         self.wakes.extend(self.acceptor.take());
         self.work = true;
+    }
+
+    /// How many streams of ours are still to be announced: more than a few, and the carrier is stuck.
+    pub fn unannounced(&self) -> usize {
+        self.unannounced
     }
 
     /// How many streams there are, with those that only have to send their rest.

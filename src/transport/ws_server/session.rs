@@ -1,21 +1,11 @@
 //! The streams of an upgraded connection that is multiplexed.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::MuxConfig;
 use crate::io::{Accept, Ending, Inbound, Surroundings};
 use crate::metrics::ServiceMetrics;
-use crate::transport::mux::Acceptor;
-
-/// How long a session of a service that is stopping may be without streams.
-const VACANT: Duration = Duration::from_secs(1);
-
-/// How often to look whether it is.
-const LOOK: Duration = Duration::from_millis(100);
+use crate::transport::mux::{Acceptor, vacant};
 
 /// Hands the streams of a session to its service until the session is over. It goes on while the
 /// service stops, as long as it has streams; its end is Close 1012 then.
@@ -46,16 +36,6 @@ pub(super) async fn serve(
     drop(hold);
 }
 
-/// Returns when the service is stopping and there has been no stream for a while.
-async fn vacant(stop: &CancellationToken, streams: impl Fn() -> usize) {
-    stop.cancelled().await;
-    let mut empty = Duration::ZERO;
-    while empty < VACANT {
-        sleep(LOOK).await;
-        empty = if streams() == 0 { empty + LOOK } else { Duration::ZERO };
-    }
-}
-
 /// A session in `adit_mux_sessions`.
 struct Counted(ServiceMetrics);
 
@@ -76,9 +56,11 @@ impl Drop for Counted {
 mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::base::{Origin, ServiceKey};

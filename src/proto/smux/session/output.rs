@@ -63,7 +63,10 @@ impl<Q: Queue> Session<Q> {
     fn send_control(&mut self, control: Control, out: &mut Out<'_>) {
         let version = self.options.version;
         match control {
-            Control::Syn(id) => out.header(version, Command::Syn, 0, id),
+            Control::Syn(id) => {
+                self.unannounced = self.unannounced.saturating_sub(1);
+                out.header(version, Command::Syn, 0, id);
+            }
             Control::Fin(id) => out.header(version, Command::Fin, 0, id),
             Control::Nop => out.header(version, Command::Nop, 0, 0),
             Control::Update(id) => {
