@@ -20,6 +20,7 @@ use crate::route::{Ask, ForwardAsk, Forwarder, NodeError, Route, RouteContext, R
 mod access;
 mod auth;
 mod auto;
+mod bind;
 mod error;
 mod http;
 mod relay;
@@ -46,6 +47,8 @@ pub struct HandlerContext {
     pub metrics: ServiceMetrics,
     /// The service, with its origin.
     pub key: ServiceKey,
+    /// The service takes no new connections: what waits for somebody to come is to end.
+    pub stopping: CancellationToken,
 }
 
 /// A service's handler with its route. Cheap to share; one value serves every stream.
@@ -62,6 +65,7 @@ pub struct Handler {
     bypasses: Vec<Arc<Bypass>>,
     metrics: ServiceMetrics,
     key: ServiceKey,
+    stopping: CancellationToken,
 }
 
 /// What comes out of the exchange with the client.
@@ -78,7 +82,7 @@ impl Handler {
     /// # Errors
     /// [`NodeError`] names the node of the chain that can never be dialled.
     pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
-        let HandlerContext { dialer, metrics, key } = context;
+        let HandlerContext { dialer, metrics, key, stopping } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
@@ -101,6 +105,7 @@ impl Handler {
             bypasses: config.gates.bypasses.clone(),
             metrics,
             key,
+            stopping,
         })
     }
 
@@ -115,7 +120,7 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
-        let mut access = Access::new(inbound.peer);
+        let mut access = Access::new(inbound.peer, inbound.local);
         let result = self.tunnel(inbound.io, &mut access, stop).await;
         self.metrics.ended(match &result {
             Ok(closed) => closed.reason.as_str(),
@@ -146,8 +151,10 @@ impl Handler {
         };
         let idle = idle.into_iter().chain(self.ttl).min();
         let options = PipeOptions { idle, linger: self.linger };
-        Ok(pipe(&mut client, &mut target, options, stop, |direction, n| self.count(direction, n))
-            .await)
+        Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
+            count(&self.metrics, direction, n);
+        })
+        .await)
     }
 
     async fn exchange(
@@ -244,12 +251,12 @@ impl Handler {
             HandlerError::Route(e)
         })
     }
+}
 
-    fn count(&self, direction: Direction, n: u64) {
-        match direction {
-            Direction::Up => self.metrics.bytes_up.inc_by(n),
-            Direction::Down => self.metrics.bytes_down.inc_by(n),
-        }
+fn count(metrics: &ServiceMetrics, direction: Direction, n: u64) {
+    match direction {
+        Direction::Up => metrics.bytes_up.inc_by(n),
+        Direction::Down => metrics.bytes_down.inc_by(n),
     }
 }
 

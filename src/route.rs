@@ -16,6 +16,7 @@ use crate::io::BoxIo;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
 
+mod bind;
 mod error;
 mod forward;
 mod hop;
@@ -23,6 +24,7 @@ mod select;
 mod share;
 mod walk;
 
+pub use bind::Bound;
 pub use error::RouteError;
 pub use forward::{ForwardAsk, Forwarder};
 pub use hop::NodeError;
@@ -30,7 +32,7 @@ pub use hop::NodeError;
 use hop::Hop;
 use select::{By, Hashed};
 use share::Deadline;
-use walk::{Blame, Failed, Step, Walk};
+use walk::{Blame, Failed, Goal, Step, Walk};
 
 /// What a client asks a route for.
 #[derive(Clone, Copy, Debug)]
@@ -80,16 +82,31 @@ impl Route {
         chain: &ChainConfig,
         context: RouteContext,
     ) -> Result<Self, NodeError> {
+        let route = Self::through(chain, &config.names, config.dial_timeout, context)?;
+        let hash_by_target = hash_by_target(&config.handler);
+        Ok(Self { retries: config.retries, hash_by_target, ..route })
+    }
+
+    /// The way through a chain in one attempt, which may take `within`.
+    ///
+    /// # Errors
+    /// [`NodeError`] names the node whose TLS cannot work.
+    pub fn through(
+        chain: &ChainConfig,
+        names: &Names,
+        within: Option<Duration>,
+        context: RouteContext,
+    ) -> Result<Self, NodeError> {
         let RouteContext { origin, dialer, metrics } = context;
         Ok(Self {
             dialer,
             origin,
             metrics,
             hops: chain.hops.iter().map(Hop::build).collect::<Result<_, _>>()?,
-            names: config.names.clone(),
-            retries: config.retries,
-            within: config.dial_timeout,
-            hash_by_target: hash_by_target(&config.handler),
+            names: names.clone(),
+            retries: 0,
+            within,
+            hash_by_target: false,
         })
     }
 
@@ -111,7 +128,6 @@ impl Route {
         }
     }
 
-    /// Tries the nodes of every hop until one way is open or the time is over.
     async fn attempt(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
         let until = Deadline::after(self.within);
         let target = if self.hops.is_empty() {
@@ -120,7 +136,16 @@ impl Route {
             self.resolved(&self.names, ask.target, until).await?
         };
         let ask = Ask { target: &target, ..*ask };
-        let mut plan = self.plan(&ask);
+        self.tried(self.plan(&ask), until, &ask).await
+    }
+
+    /// Tries the nodes of every hop until one way is open or the time is over.
+    async fn tried<G: Goal>(
+        &self,
+        mut plan: Vec<(&Hop, Vec<usize>)>,
+        until: Deadline,
+        goal: &G,
+    ) -> Result<G::Got, RouteError> {
         // Nodes that were silent about the target; guilty if another one is not.
         let mut silent: Vec<(Step<'_>, &'static str)> = Vec::new();
         let mut fresh_session = true;
@@ -131,10 +156,10 @@ impl Route {
             let own = self.within.unwrap_or(Duration::MAX);
             let answer = if others == 0 { own } else { share.left() };
             let walk = Walk { route: self, steps: &steps, until: share, answer };
-            let Failed { error, blame } = match walk.to(&ask).await {
-                Ok(io) => {
+            let Failed { error, blame } = match goal.reach(&walk).await {
+                Ok(got) => {
                     silent.iter().for_each(|(step, reason)| self.ill(*step, reason));
-                    return Ok(io);
+                    return Ok(got);
                 }
                 Err(failed) => failed,
             };
@@ -164,7 +189,7 @@ impl Route {
             if until.passed() {
                 return Err(error);
             }
-            tracing::debug!(to = %ask.target, error = %error, "trying another node");
+            tracing::debug!(to = %goal, error = %error, "trying another node");
         }
     }
 

@@ -48,11 +48,6 @@ enum Protocol {
     Socks5,
 }
 
-/// Whether a node with this connector can be asked to listen.
-pub fn can(config: &ConnectorConfig) -> bool {
-    matches!(config, ConnectorConfig::Relay(_) | ConnectorConfig::Socks5(_))
-}
-
 /// Asks the node at the other end of `io` to listen on `addr`.
 ///
 /// # Errors

@@ -46,6 +46,7 @@ struct Tls {
 struct Prepared {
     handler: Arc<Handler>,
     tls: Option<Arc<Tls>>,
+    stopping: CancellationToken,
 }
 
 /// What a connection that came in holds as long as it lives; all its streams share it.
@@ -178,14 +179,18 @@ impl Services {
         if let Some(option) = config.handler.unserved() {
             return Err(format!("handler.metadata.{option}: not supported yet; remove it"));
         }
+        let running = self.running.get(key);
+        let stopping = running.map_or_else(CancellationToken::new, |s| s.stopping.clone());
         let context = HandlerContext {
             key: key.clone(),
             dialer: self.dialer.clone(),
             metrics: self.metrics.service(key),
+            stopping: stopping.clone(),
         };
         let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
         let tls = config.listener.tls().map(|tls| self.tls(tls)).transpose()?;
-        self.prepared.insert(key.clone(), Prepared { handler: Arc::new(handler), tls });
+        let handler = Arc::new(handler);
+        self.prepared.insert(key.clone(), Prepared { handler, tls, stopping });
         Ok(())
     }
 
@@ -212,7 +217,7 @@ impl Services {
     /// Starts a service, or gives one that runs a new handler: the one that was prepared.
     pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
         let metrics = self.metrics.service(key);
-        let Some(Prepared { handler, tls }) = self.prepared.remove(key) else { return };
+        let Some(Prepared { handler, tls, stopping }) = self.prepared.remove(key) else { return };
         let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
         if let Some(service) = self.running.get(key) {
             service.datagrams.store(datagrams, Ordering::Relaxed);
@@ -230,7 +235,7 @@ impl Services {
             datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),
             tracker: self.tracker.clone(),
-            stopping: CancellationToken::new(),
+            stopping,
             stop: self.cut.child_token(),
             metrics,
         };

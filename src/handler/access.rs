@@ -12,6 +12,8 @@ use crate::metrics::ServiceMetrics;
 /// What is known of a stream so far.
 pub(super) struct Access {
     pub(super) peer: SocketAddr,
+    /// Our address, as the client sees it.
+    pub(super) local: SocketAddr,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,
@@ -20,8 +22,8 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(peer: SocketAddr) -> Self {
-        Self { peer, started: Instant::now(), user: None, target: None }
+    pub(super) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { peer, local, started: Instant::now(), user: None, target: None }
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::io::ReadError;
+use crate::net::listen::BindError;
 use crate::route::RouteError;
 
 /// Why a stream ended before it became a tunnel.
@@ -29,6 +30,9 @@ pub enum HandlerError {
     /// A target that the service's bypasses match.
     #[error("the service's bypass does not let anybody there")]
     Bypassed,
+    /// The port that the client asked for could not be taken.
+    #[error("no port for the client")]
+    NotBound(#[source] BindError),
     /// The client broke off.
     #[error("the client broke off")]
     ClientGone(#[source] std::io::Error),
@@ -65,6 +69,7 @@ impl HandlerError {
             Self::Disabled(_) => "unsupported",
             Self::Unauthorized => "unauthorized",
             Self::Bypassed => "bypassed",
+            Self::NotBound(_) => "bind_failed",
             Self::ClientGone(_) => "client_gone",
             Self::Route(_) => "dial_failed",
             Self::Target(_) | Self::TargetSlow => "target_failed",

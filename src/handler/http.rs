@@ -166,7 +166,9 @@ mod tests {
         let config = ServiceConfig::new("s", ListenAddr::port(1), listener, http);
         let key = ServiceKey::new(Origin::Files, "s");
         let metrics = Metrics::new().unwrap().service(&key);
-        Handler::build(&config, HandlerContext { dialer: Arc::new(Silent), metrics, key }).unwrap()
+        let stopping = CancellationToken::new();
+        let context = HandlerContext { dialer: Arc::new(Silent), metrics, key, stopping };
+        Handler::build(&config, context).unwrap()
     }
 
     fn inbound(io: tokio::io::DuplexStream) -> Inbound {

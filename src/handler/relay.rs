@@ -43,6 +43,9 @@ impl Handler {
                 Err(error) => self.refused(client, answer(status::HOST_UNREACHABLE), error).await,
             };
         }
+        if config.bind && (request.command, request.network) == (command::BIND, Network::Tcp) {
+            return self.relay_bind(config, &request, client, access, stop).await;
+        }
         let target = match wanted(&request) {
             Ok(target) => target,
             Err(Refused { error, answer }) => return self.refused(client, answer, error).await,

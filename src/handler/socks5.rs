@@ -1,4 +1,4 @@
-//! Handler `socks5`, as GOST's: CONNECT with or without a user name and password.
+//! Handler `socks5`, as GOST's: CONNECT and BIND with or without a user name and password.
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,9 @@ impl Handler {
         let refusal = |code| Reply::new(code).encode();
         match request.command {
             command::CONNECT => {}
+            command::BIND | command::MUX_BIND if config.bind => {
+                return self.socks5_bind(config, &request, client, access, stop).await;
+            }
             // Switched off, as GOST has it unless `bind` or `udp` is set.
             command::BIND | command::UDP_ASSOCIATE | command::MUX_BIND | command::UDP_TUN => {
                 let error = HandlerError::Disabled(request.command);

@@ -40,6 +40,17 @@ impl Handler {
         }
     }
 
+    /// Gives the client an answer, in a message of its own.
+    pub(super) async fn answered(
+        &self,
+        client: &mut Exchange,
+        answer: &[u8],
+        stop: &CancellationToken,
+    ) -> Result<(), Refused> {
+        let writing = async { Ok(client.write(answer).await.map_err(HandlerError::ClientGone)?) };
+        self.heard(ANSWER, stop, writing).await
+    }
+
     /// Tells the client that the way is open, in a message of its own.
     pub(super) async fn granted(
         &self,
@@ -48,8 +59,7 @@ impl Handler {
         upstream: BoxIo,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
-        let writing = async { Ok(client.write(answer).await.map_err(HandlerError::ClientGone)?) };
-        match self.heard(ANSWER, stop, writing).await {
+        match self.answered(&mut client, answer, stop).await {
             Ok(()) => Ok(Exchanged::Tunnel(client.into_io(), upstream)),
             Err(Refused { error, .. }) => Err(error),
         }

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
+mod bind;
 mod proxies;
 
 use super::*;
@@ -53,25 +54,37 @@ struct Served {
     world: Arc<World>,
     metrics: ServiceMetrics,
     stop: CancellationToken,
+    stopping: CancellationToken,
     result: JoinHandle<Result<Closed, HandlerError>>,
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test's task")]
 fn serving(handler: HandlerConfig, world: World) -> Served {
+    serving_over(64 * 1024, handler, world)
+}
+
+/// The same with so many bytes on their way at most.
+#[allow(clippy::disallowed_methods, reason = "a test's task")]
+fn serving_over(size: usize, handler: HandlerConfig, world: World) -> Served {
     let key = ServiceKey::new(Origin::Files, "s");
     let metrics = Metrics::new().unwrap().service(&key);
     let listener = ListenerConfig::Tcp(TcpListenerConfig::default());
     let config = ServiceConfig::new("s", ListenAddr::port(0), listener, handler);
     let world = Arc::new(world);
-    let context = HandlerContext { dialer: world.clone(), metrics: metrics.clone(), key };
+    let stopping = CancellationToken::new();
+    let context = HandlerContext {
+        dialer: world.clone(),
+        metrics: metrics.clone(),
+        key,
+        stopping: stopping.clone(),
+    };
     let handler = Handler::build(&config, context).unwrap();
-    let (client, near) = duplex(64 * 1024);
+    let (client, near) = duplex(size);
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     let inbound = Inbound { io: Box::new(near), peer: addr, local: addr };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let result = tokio::spawn(async move { handler.serve(inbound, &stopped).await });
-    Served { client, world, metrics, stop, result }
+    Served { client, world, metrics, stop, stopping, result }
 }
 
 impl Served {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::base::Target;
+use crate::base::{ListenAddr, Target};
 use crate::connector::ConnectError;
 use crate::net::dial::DialError;
 use crate::net::tls::TlsError;
@@ -60,6 +60,16 @@ pub enum RouteError {
         /// What went wrong.
         source: ConnectError,
     },
+    /// A node does not listen for us.
+    #[error("node {node}, asked to listen on {addr}")]
+    Bind {
+        /// Its name.
+        node: String,
+        /// Where it was to listen.
+        addr: ListenAddr,
+        /// What went wrong.
+        source: ConnectError,
+    },
     /// A node was silent for longer than this attempt may take.
     #[error("node {node}: no answer in time")]
     Slow {
@@ -78,7 +88,7 @@ impl RouteError {
             Self::Dial(e) | Self::Node { source: e, .. } => e.label(),
             Self::Tls { source, .. } => source.label(),
             Self::Handshake { source, .. } => source.label(),
-            Self::Connect { source, .. } => source.label(),
+            Self::Connect { source, .. } | Self::Bind { source, .. } => source.label(),
             Self::Session(error) => error.label(),
             Self::Stream { .. } => "handshake",
             Self::Slow { .. } => "timeout",

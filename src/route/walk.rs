@@ -1,5 +1,6 @@
 //! One try: one node of each hop, one after the other.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +32,29 @@ pub(super) struct Failed {
     pub(super) blame: Blame,
 }
 
+/// What is wanted at the end of a walk. It shows as what was asked for.
+pub(super) trait Goal: fmt::Display + Sync {
+    /// What is had then.
+    type Got: Send;
+
+    /// Walks, and asks for it.
+    fn reach(&self, walk: &Walk<'_>) -> impl Future<Output = Result<Self::Got, Failed>> + Send;
+}
+
+impl fmt::Display for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}
+
+impl Goal for Ask<'_> {
+    type Got = BoxIo;
+
+    fn reach(&self, walk: &Walk<'_>) -> impl Future<Output = Result<BoxIo, Failed>> + Send {
+        walk.to(self)
+    }
+}
+
 /// Who is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
@@ -56,7 +80,7 @@ type Walking<'w> = Pin<Box<dyn Future<Output = Result<BoxIo, Failed>> + Send + '
 
 impl Walk<'_> {
     /// A stream to the target through every node.
-    pub(super) async fn to(&self, ask: &Ask<'_>) -> Result<BoxIo, Failed> {
+    async fn to(&self, ask: &Ask<'_>) -> Result<BoxIo, Failed> {
         let Some((last, step)) = self.asked(self.steps.len()) else {
             let names = &self.route.names;
             let request = DialRequest {
@@ -86,7 +110,7 @@ impl Walk<'_> {
 
     /// Who is asked for the node of step `at`, or for the target: the node before it, unless that
     /// one has connector `direct`.
-    fn asked(&self, at: usize) -> Option<(usize, Step<'_>)> {
+    pub(super) fn asked(&self, at: usize) -> Option<(usize, Step<'_>)> {
         let before = at.checked_sub(1)?;
         let step = self.steps.get(before)?;
         let direct = step.node.config.connector == ConnectorConfig::Direct;
@@ -94,7 +118,7 @@ impl Walk<'_> {
     }
 
     /// A stream on which the node of step `at` can be asked.
-    fn carrier<'w>(&'w self, at: usize, step: Step<'w>) -> Walking<'w> {
+    pub(super) fn carrier<'w>(&'w self, at: usize, step: Step<'w>) -> Walking<'w> {
         match &step.node.config.dialer {
             DialerConfig::Ws(WsDialerConfig { mux: Some(mux), .. }) => {
                 Box::pin(self.stream(at, step, *mux))

@@ -177,6 +177,13 @@ pub enum ConnectorConfig {
     Direct,
 }
 
+impl ConnectorConfig {
+    /// Whether a node with this connector can be asked to listen.
+    pub fn binds(&self) -> bool {
+        matches!(self, Self::Relay(_) | Self::Socks5(_))
+    }
+}
+
 /// Metadata and credentials of connector `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpConnectorConfig {

@@ -214,15 +214,9 @@ impl HandlerConfig {
 
     /// A metadata key that is on and that this version does not serve.
     pub fn unserved(&self) -> Option<&'static str> {
-        let of_socks5 = |socks: &Socks5HandlerConfig| match (socks.udp, socks.bind) {
-            (true, _) => Some("udp"),
-            (_, true) => Some("bind"),
-            _ => None,
-        };
         match self {
-            Self::Auto(auto) => of_socks5(&auto.socks5),
-            Self::Socks5(socks) => of_socks5(socks),
-            Self::Relay(relay) => relay.bind.then_some("bind"),
+            Self::Auto(auto) => auto.socks5.udp.then_some("udp"),
+            Self::Socks5(socks) => socks.udp.then_some("udp"),
             _ => None,
         }
     }
