@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::config::model::{
-    DialerConfig, ForwardConfig, HandlerConfig, ListenerConfig, NodeConfig, ServiceConfig,
+    ChainConfig, DialerConfig, ForwardConfig, HandlerConfig, HopConfig, ListenerConfig, NodeConfig,
+    ServiceConfig,
 };
-use crate::engine::{ServiceState, Snapshot};
+use crate::engine::{Medium, RemoteBind, ServiceState, Snapshot};
 
 /// Prints it to standard output.
 ///
@@ -15,34 +16,25 @@ use crate::engine::{ServiceState, Snapshot};
 pub(super) fn print(snapshot: &Snapshot) -> io::Result<()> {
     let mut text = String::new();
     for service in snapshot.services.values() {
-        if let ServiceState::Serving { local } = service.state {
-            text.push_str(&lines(&service.config, local));
+        let config = &service.config;
+        match service.state {
+            _ if Medium::of(config) == Medium::Remote => text.push_str(&remote(config)),
+            ServiceState::Serving { local } => text.push_str(&lines(config, local)),
+            _ => {}
         }
     }
     io::stdout().write_all(text.as_bytes())
 }
 
+/// A port of another machine. Whether it is had, and which, the log says.
+fn remote(config: &ServiceConfig) -> String {
+    let (name, handler, addr) = (&config.name, handler(config), &config.listen);
+    let at = RemoteBind::of(config).map(|bind| hops(&bind.chain)).unwrap_or_default();
+    format!("{name}: {handler} on rtcp {addr} of {at}{}\n", through(config))
+}
+
 fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
-    let handler = match &config.handler {
-        HandlerConfig::Auto(_) => "http and socks proxy".to_string(),
-        HandlerConfig::Http(_) => "http proxy".to_string(),
-        HandlerConfig::Socks4(_) => "socks4 proxy".to_string(),
-        HandlerConfig::Socks5(_) => "socks5 proxy".to_string(),
-        HandlerConfig::Relay(relay) => match &relay.forward {
-            Some(to) => format!("relay to {}", targets(to)),
-            None => "relay".to_string(),
-        },
-        HandlerConfig::Forward(forward) => format!("forwards to {}", targets(&forward.to)),
-    };
-    let through: Vec<_> = config
-        .chain
-        .hops
-        .iter()
-        .map(|hop| hop.nodes.iter().map(node).collect::<Vec<_>>().join(" or "))
-        .collect();
-    let through =
-        if through.is_empty() { String::new() } else { format!(" through {}", through.join(", ")) };
-    let name = &config.name;
+    let (name, handler, through) = (&config.name, handler(config), through(config));
     match &config.listener {
         ListenerConfig::Ws(ws) => {
             let path = &ws.path.0;
@@ -72,6 +64,30 @@ fn lines(config: &ServiceConfig, local: SocketAddr) -> String {
             text
         }
     }
+}
+
+fn handler(config: &ServiceConfig) -> String {
+    match &config.handler {
+        HandlerConfig::Auto(_) => "http and socks proxy".to_string(),
+        HandlerConfig::Http(_) => "http proxy".to_string(),
+        HandlerConfig::Socks4(_) => "socks4 proxy".to_string(),
+        HandlerConfig::Socks5(_) => "socks5 proxy".to_string(),
+        HandlerConfig::Relay(relay) => match &relay.forward {
+            Some(to) => format!("relay to {}", targets(to)),
+            None => "relay".to_string(),
+        },
+        HandlerConfig::Forward(forward) => format!("forwards to {}", targets(&forward.to)),
+    }
+}
+
+fn through(config: &ServiceConfig) -> String {
+    let through = hops(&config.chain);
+    if through.is_empty() { String::new() } else { format!(" through {through}") }
+}
+
+fn hops(chain: &ChainConfig) -> String {
+    let nodes = |hop: &HopConfig| hop.nodes.iter().map(node).collect::<Vec<_>>().join(" or ");
+    chain.hops.iter().map(nodes).collect::<Vec<_>>().join(", ")
 }
 
 fn targets(to: &ForwardConfig) -> String {

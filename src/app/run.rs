@@ -8,14 +8,16 @@ use anyhow::Context;
 use super::process::{Process, ProcessOptions};
 use super::reload::Source;
 use super::{banner, files, output};
+use crate::base::Reason;
 use crate::cli::RunArgs;
 use crate::config::cmdline;
-use crate::engine::{Ports, ServiceState, Snapshot};
+use crate::engine::{Medium, Ports, ServiceState, Snapshot};
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
 use crate::sidecar::Inputs;
 
-/// Runs until a signal. As with gost, a service that cannot listen at the start ends the process.
+/// Runs until a signal. As with gost, a service that cannot listen at the start ends the process; a
+/// port of another machine is asked for until it is had.
 ///
 /// # Errors
 /// A configuration that cannot run, an address that is taken.
@@ -68,6 +70,11 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn first_problem(snapshot: &Snapshot) -> Option<String> {
     snapshot.services.iter().find_map(|(key, service)| match &service.state {
         ServiceState::Serving { .. } => None,
+        ServiceState::Failed { reason, .. }
+            if *reason != Reason::Invalid && Medium::of(&service.config) == Medium::Remote =>
+        {
+            None
+        }
         ServiceState::Refused { message, .. } | ServiceState::Failed { message, .. } => {
             Some(format!("service {key}: {message}"))
         }

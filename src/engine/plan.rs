@@ -107,10 +107,6 @@ fn place<'a>(
     check_port(addr, medium, ports)?;
     let own = addr.port == 0 || medium == Medium::Remote;
     let id = SocketId { medium, addr: addr.clone(), owner: own.then(|| key.clone()) };
-    if medium == Medium::Remote {
-        let text = "listener rtcp through a chain is not supported".into();
-        return Err((Reason::Unsupported, text));
-    }
     match (&service.config.listener, owners.get_mut(&id)) {
         (ListenerConfig::Tcp(_) | ListenerConfig::Udp(_) | ListenerConfig::Rtcp(_), None) => {
             owners.insert(id.clone(), Owner::One);

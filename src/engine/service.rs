@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::layout::RemoteBind;
 use crate::base::ServiceKey;
 use crate::config::model::{ListenerConfig, ServerTls, ServiceConfig};
 use crate::gate::{Gate, Limited, Meter, Place, Refused};
@@ -18,6 +19,7 @@ use crate::io::{Accept, Inbound, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
 use crate::net::tls::TlsServer;
+use crate::route::{Route, RouteContext};
 
 /// One service. New streams get the handler of the moment, open ones keep theirs.
 pub(super) struct Service {
@@ -188,10 +190,21 @@ impl Services {
             stopping: stopping.clone(),
         };
         let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
+        if let Some(bind) = RemoteBind::of(config) {
+            let RemoteBind { chain, names, within } = bind;
+            Route::through(&chain, &names, within, self.route_context(key))
+                .map_err(|e| format!("{e}: {}", e.source))?;
+        }
         let tls = config.listener.tls().map(|tls| self.tls(tls)).transpose()?;
         let handler = Arc::new(handler);
         self.prepared.insert(key.clone(), Prepared { handler, tls, stopping });
         Ok(())
+    }
+
+    /// What a route of a service needs that is not its handler's.
+    pub(super) fn route_context(&self, key: &ServiceKey) -> RouteContext {
+        let (origin, metrics) = (key.origin.clone(), self.metrics.service(key));
+        RouteContext { origin, dialer: self.dialer.clone(), metrics }
     }
 
     /// One value for all services with the same policy: a client that shook hands for one of them
@@ -216,7 +229,6 @@ impl Services {
 
     /// Starts a service, or gives one that runs a new handler: the one that was prepared.
     pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
-        let metrics = self.metrics.service(key);
         let Some(Prepared { handler, tls, stopping }) = self.prepared.remove(key) else { return };
         let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
         if let Some(service) = self.running.get(key) {
@@ -226,7 +238,7 @@ impl Services {
             service.tls.store(tls);
             return;
         }
-        metrics.bound.set(1);
+        let metrics = self.metrics.service(key);
         let service = Service {
             key: key.clone(),
             handler: ArcSwap::new(handler),
@@ -240,6 +252,13 @@ impl Services {
             metrics,
         };
         self.running.insert(key.clone(), Arc::new(service));
+    }
+
+    /// Says whether connections come to a service.
+    pub(super) fn tell_bound(&self, key: &ServiceKey, bound: bool) {
+        if let Some(service) = self.running.get(key) {
+            service.metrics.bound.set(bound.into());
+        }
     }
 
     pub(super) fn get(&self, key: &ServiceKey) -> Option<Arc<Service>> {

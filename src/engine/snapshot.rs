@@ -34,7 +34,7 @@ pub struct ServiceStatus {
 pub enum ServiceState {
     /// It accepts connections.
     Serving {
-        /// The address that the kernel gave.
+        /// The address that the kernel gave, or the node of a remote port.
         local: SocketAddr,
     },
     /// The plan gives its address to another service, or to none.
@@ -46,9 +46,9 @@ pub enum ServiceState {
     },
     /// It should serve and cannot; it is tried again by itself.
     Failed {
-        /// AddressInUse or BindForbidden.
+        /// AddressInUse or BindForbidden; Pending while no node listens for it.
         reason: Reason,
-        /// The system's words.
+        /// The system's words, or which node and what it said.
         message: String,
     },
 }

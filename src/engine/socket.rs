@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::layout::{Content, Medium, SocketId};
 use super::service::Services;
+use crate::base::Reason;
 use crate::metrics::Metrics;
 use crate::net::listen::BindError;
 use crate::transport::ws_server::Handshakes;
 
+mod remote;
 mod tcp;
 mod udp;
 
+use remote::RemotePort;
 use tcp::TcpSocket;
 use udp::UdpPort;
 
@@ -28,13 +32,19 @@ pub(super) struct Surroundings {
     handshakes: Arc<Handshakes>,
     tracker: TaskTracker,
     metrics: Metrics,
+    /// A socket stands otherwise than before.
+    pub changed: Arc<Notify>,
 }
+
+/// How a socket stands: the address that it has, or why it has none.
+pub(super) type Standing = Result<SocketAddr, (Reason, String)>;
 
 impl Surroundings {
     /// `shared`: with front ports.
     pub(super) fn new(shared: bool, tracker: TaskTracker, metrics: Metrics) -> Self {
         let of_a_source = if shared { HANDSHAKES_OF_A_SOURCE } else { HANDSHAKES };
-        Self { handshakes: Handshakes::new(HANDSHAKES, of_a_source), tracker, metrics }
+        let handshakes = Handshakes::new(HANDSHAKES, of_a_source);
+        Self { handshakes, tracker, metrics, changed: Arc::default() }
     }
 }
 
@@ -42,27 +52,34 @@ impl Surroundings {
 pub(super) enum Socket {
     Tcp(TcpSocket),
     Udp(UdpPort),
+    Remote(RemotePort),
 }
 
 impl Socket {
-    /// Takes the address. Nothing comes in before the first [`route`](Self::route).
+    /// Takes the address. Nothing comes in before the first [`route`](Self::route). One of another
+    /// machine is had later, or not: see its [`standing`](Self::standing).
     pub(super) fn bind(id: &SocketId, around: &Surroundings) -> Result<Self, BindError> {
         Ok(match id.medium {
             Medium::Tcp => Self::Tcp(TcpSocket::bind(&id.addr, around)?),
             Medium::Udp => Self::Udp(UdpPort::bind(&id.addr, around)?),
-            // Refused by the plan.
-            Medium::Remote => {
-                let source = std::io::ErrorKind::Unsupported.into();
-                return Err(BindError::new(&id.addr, source));
-            }
+            Medium::Remote => Self::Remote(RemotePort::new(id, around)),
         })
     }
 
-    /// The address that the kernel gave.
-    pub(super) fn local(&self) -> SocketAddr {
+    /// The address that the kernel gave, or the node.
+    pub(super) fn standing(&self) -> Standing {
         match self {
-            Self::Tcp(socket) => socket.local(),
-            Self::Udp(port) => port.local(),
+            Self::Tcp(socket) => Ok(socket.local()),
+            Self::Udp(port) => Ok(port.local()),
+            Self::Remote(port) => port.standing(),
+        }
+    }
+
+    /// Whether it takes connections.
+    pub(super) fn is_bound(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Udp(_) => true,
+            Self::Remote(port) => port.is_bound(),
         }
     }
 
@@ -71,6 +88,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.route(content, services),
             Self::Udp(port) => port.route(content, services),
+            Self::Remote(port) => port.route(content, services),
         }
     }
 }

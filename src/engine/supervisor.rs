@@ -69,6 +69,7 @@ impl Supervisor {
                 Some(drain) = self.drains.recv() => return self.drain(drain).await,
                 Ok(()) = self.desired.changed() => {}
                 () = retry => {}
+                () = self.surroundings.changed.notified() => {}
             }
         }
     }
@@ -91,6 +92,7 @@ impl Supervisor {
         self.drains_of =
             desired.services.iter().map(|(key, service)| (key.clone(), service.drain)).collect();
         self.tell_guard();
+        self.tell_bound();
         self.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
         let snapshot = self.picture(&desired, &plan);
         self.snapshot.send_if_modified(|old| {
@@ -128,7 +130,9 @@ impl Supervisor {
         {
             match Socket::bind(&id, &self.surroundings) {
                 Ok(socket) => {
-                    tracing::info!(addr = %id.addr, local = %socket.local(), "listening");
+                    if let Ok(local) = socket.standing() {
+                        tracing::info!(addr = %id.addr, %local, "listening");
+                    }
                     self.sockets.insert(id, socket);
                 }
                 Err(error) => {
@@ -159,8 +163,10 @@ impl Supervisor {
                 }
             }
             Step::Release(id) => {
-                if let Some(socket) = self.sockets.remove(id) {
-                    tracing::info!(addr = %id.addr, local = %socket.local(), "no longer listening");
+                if let Some(socket) = self.sockets.remove(id)
+                    && let Ok(local) = socket.standing()
+                {
+                    tracing::info!(addr = %id.addr, %local, "no longer listening");
                 }
             }
             Step::Stop(key) => {
@@ -180,13 +186,22 @@ impl Supervisor {
                 Content::Ws(_) | Content::Remote(..) => continue,
             };
             if let Some(socket) = self.sockets.get(id)
+                && let Ok(local) = socket.standing()
                 && key.origin != Origin::Files
-                && on_loopback(socket.local().ip())
+                && on_loopback(local.ip())
             {
-                ports.insert((key.origin.clone(), network, socket.local().port()));
+                ports.insert((key.origin.clone(), network, local.port()));
             }
         }
         self.guard.local_ports().replace(ports);
+    }
+
+    /// Metrics say of each service whether connections come to it.
+    fn tell_bound(&self) {
+        for (id, content) in &self.running.sockets {
+            let bound = self.sockets.get(id).is_some_and(Socket::is_bound);
+            content.services().for_each(|key| self.services.tell_bound(key, bound));
+        }
     }
 
     fn picture(&self, desired: &DesiredSet, plan: &Plan) -> Snapshot {
@@ -207,18 +222,22 @@ impl Supervisor {
         let mut services = BTreeMap::new();
         for (key, wanted) in &desired.services {
             let running = self.running.services.get(key).unwrap_or(&wanted.config);
-            let local = socket_of.get(key).and_then(|id| self.sockets.get(*id)).map(Socket::local);
+            let socket = socket_of.get(key).and_then(|id| self.sockets.get(*id));
             let state = if let Some((reason, message)) = plan.refused.get(key).cloned() {
                 ServiceState::Refused { reason, message }
             } else if let Some(why) = self.broken.get(key) {
                 ServiceState::Failed { reason: Reason::Invalid, message: why.clone() }
             } else if let Some((reason, message)) = unbound_of(key) {
                 ServiceState::Failed { reason, message }
-            } else if let Some(local) = local {
-                ServiceState::Serving { local }
             } else {
-                let message = "not placed on any socket".into();
-                ServiceState::Failed { reason: Reason::Pending, message }
+                match socket.map(Socket::standing) {
+                    Some(Ok(local)) => ServiceState::Serving { local },
+                    Some(Err((reason, message))) => ServiceState::Failed { reason, message },
+                    None => {
+                        let message = "not placed on any socket".into();
+                        ServiceState::Failed { reason: Reason::Pending, message }
+                    }
+                }
             };
             services.insert(key.clone(), ServiceStatus { config: running.clone(), state });
         }

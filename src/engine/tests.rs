@@ -14,8 +14,9 @@ use super::service::Services;
 use super::*;
 use crate::base::{Host, ListenAddr, Origin, Reason, ServiceKey, Target};
 use crate::config::model::{
-    ForwardConfig, ForwardHandlerConfig, HandlerConfig, HostPattern, ListenerConfig, ServiceConfig,
-    TcpListenerConfig, UdpListenerConfig, WsListenerConfig, WsPath,
+    ChainConfig, ForwardConfig, ForwardHandlerConfig, HandlerConfig, HopConfig, HostPattern,
+    ListenerConfig, RtcpListenerConfig, ServiceConfig, TcpListenerConfig, UdpListenerConfig,
+    WsListenerConfig, WsPath,
 };
 use crate::io::BoxIo;
 use crate::metrics::Metrics;
@@ -46,6 +47,10 @@ impl Doubles {
         Services::new(self.0.clone(), Metrics::new().unwrap(), TaskTracker::new())
     }
 
+    pub(super) fn dialer(&self) -> Arc<dyn Dial> {
+        self.0.clone()
+    }
+
     /// A client of ours.
     pub(super) async fn connect(&self, addr: std::net::SocketAddr) -> BoxIo {
         let dialer = Dialer::new(Resolver::new(Search::System), Arc::new(Guard::off()));
@@ -73,6 +78,18 @@ fn ws(path: &str, hosts: &[&str]) -> ListenerConfig {
 
 fn tcp() -> ListenerConfig {
     ListenerConfig::Tcp(TcpListenerConfig::default())
+}
+
+/// A remote port by a chain of this name, which is all that tells it from others.
+fn rtcp(chain: &str) -> ListenerConfig {
+    let hop = HopConfig {
+        name: "hop".into(),
+        selector: Default::default(),
+        bypasses: vec![],
+        nodes: vec![],
+    };
+    let chain = Arc::new(ChainConfig { name: chain.into(), hops: vec![hop] });
+    ListenerConfig::Rtcp(RtcpListenerConfig { chain, ..Default::default() })
 }
 
 fn desired(name: &str, port: u16, listener: ListenerConfig, claim: Claim) -> Desired {
@@ -224,6 +241,37 @@ fn a_udp_and_a_tcp_service_share_a_port_number() {
 }
 
 #[test]
+fn ports_of_other_machines_are_no_conflict_and_not_ours_to_keep() {
+    let services = [
+        (key("a", "tcp"), desired("in", 5432, tcp(), created(1))),
+        (key("a", "remote"), desired("in", 5432, rtcp("c"), created(2))),
+        (key("b", "remote"), desired("in", 5432, rtcp("c"), created(3))),
+        (key("b", "low"), desired("in", 22, rtcp("c"), created(3))),
+        (key("b", "admin"), desired("in", 9180, rtcp("c"), created(3))),
+    ];
+    let plan = plan(&services);
+    assert_eq!(plan.refused, BTreeMap::new());
+    assert_eq!(plan.layout.sockets.len(), 1 + services.len(), "and the front");
+}
+
+#[test]
+fn a_new_handler_keeps_a_remote_port_and_a_new_chain_is_one_route() {
+    let before = desired("in", 5432, rtcp("c"), created(1));
+    let mut after = before.clone();
+    Arc::make_mut(&mut after.config).retries = 7;
+    let at = |service: &Desired| plan(&[(key("a", "x"), service.clone())]).layout;
+    assert_eq!(diff(&at(&before), &at(&after)), vec![Step::Swap(key("a", "x"))]);
+    Arc::make_mut(&mut after.config).listener = rtcp("other");
+    let id = SocketId {
+        medium: Medium::Remote,
+        addr: ListenAddr::port(5432),
+        owner: Some(key("a", "x")),
+    };
+    let steps = vec![Step::Swap(key("a", "x")), Step::Route(id)];
+    assert_eq!(diff(&at(&before), &at(&after)), steps);
+}
+
+#[test]
 fn changing_a_handler_touches_no_socket() {
     let before = desired("in", 8080, ws("/x", &[]), created(1));
     let mut after = before.clone();
@@ -265,6 +313,8 @@ fn any_listener() -> impl Strategy<Value = ListenerConfig> {
     prop_oneof![
         1 => Just(tcp()),
         1 => Just(ListenerConfig::Udp(UdpListenerConfig::default())),
+        1 => prop_oneof![Just("c"), Just("d")].prop_map(rtcp),
+        1 => Just(ListenerConfig::Rtcp(RtcpListenerConfig::default())),
         4 => (path, proptest::collection::vec(host, 0..3)).prop_map(|(p, h)| ws(p, &h)),
     ]
 }

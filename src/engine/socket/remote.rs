@@ -1,0 +1,268 @@
+//! A port that the last node of a chain has for us.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::{Standing, Surroundings};
+use crate::base::{Host, ListenAddr, Reason, ServiceKey};
+use crate::connector::ConnectError;
+use crate::connector::bind::RemoteListener;
+use crate::engine::layout::{Content, RemoteBind, SocketId};
+use crate::engine::service::{Service, Services};
+use crate::io::{Accept, Inbound};
+use crate::metrics::ServiceMetrics;
+use crate::route::{Bound, Route, RouteError};
+
+mod pause;
+
+use pause::Pause;
+
+/// A port of another machine, had again whenever it is lost. Dropping it gives the port back: nobody
+/// new is taken, streams that came in live on, and the node hears of it with the end of the last one.
+pub(in crate::engine) struct RemotePort {
+    port: Arc<Port>,
+    tracker: TaskTracker,
+    /// How it is had, and who sees to that.
+    binder: Option<(RemoteBind, DropGuard)>,
+}
+
+struct Port {
+    addr: ListenAddr,
+    /// For the log.
+    key: Option<ServiceKey>,
+    service: ArcSwapOption<Service>,
+    state: Mutex<State>,
+    /// Somebody should look at the state.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who brings streams now.
+    session: Option<Session>,
+    /// Why nobody does, or why it is still the one of before a change.
+    failure: Option<(Reason, String)>,
+}
+
+/// A port that a node has. Dropping it takes nobody new.
+struct Session {
+    local: SocketAddr,
+    over: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl RemotePort {
+    /// Nothing is asked of anybody before the first [`route`](Self::route).
+    pub(super) fn new(id: &SocketId, around: &Surroundings) -> Self {
+        let port = Port {
+            addr: id.addr.clone(),
+            key: id.owner.clone(),
+            service: ArcSwapOption::empty(),
+            state: Mutex::default(),
+            changed: around.changed.clone(),
+        };
+        Self { port: Arc::new(port), tracker: around.tracker.clone(), binder: None }
+    }
+
+    /// How it stands: the address that the node gave, if its way is the one that is wanted.
+    pub(super) fn standing(&self) -> Standing {
+        let state = self.port.state.lock();
+        match (&state.session, &state.failure) {
+            (_, Some(failure)) => Err(failure.clone()),
+            (Some(session), None) => Ok(session.local),
+            (None, None) => Err((Reason::Pending, "no node listens for it yet".into())),
+        }
+    }
+
+    /// Whether streams come, be it by the way of before a change.
+    pub(super) fn is_bound(&self) -> bool {
+        self.port.state.lock().session.is_some()
+    }
+
+    /// Sends new streams to a service, and has the port by its way. A port that is had by another one
+    /// is kept until the new way has it too: a mistake in a chain costs nothing that runs.
+    pub(super) fn route(&mut self, content: &Content, services: &Services) {
+        let Content::Remote(key, bind) = content else { return };
+        let Some(service) = services.get(key) else { return };
+        let context = services.route_context(key);
+        let metrics = context.metrics.clone();
+        self.port.service.store(Some(service));
+        if self.binder.as_ref().is_some_and(|(had, _)| had == bind) {
+            return;
+        }
+        let stop = CancellationToken::new();
+        match Route::through(&bind.chain, &bind.names, bind.within, context) {
+            Ok(route) => {
+                let (port, tracker) = (self.port.clone(), self.tracker.clone());
+                self.tracker.spawn(keep(port, route, metrics, tracker, stop.clone()));
+            }
+            // Found when the service was prepared.
+            Err(error) => self.port.failed(Reason::Invalid, words(&error)),
+        }
+        self.binder = Some((bind.clone(), stop.drop_guard()));
+    }
+}
+
+impl Drop for RemotePort {
+    fn drop(&mut self) {
+        self.binder = None;
+        *self.port.state.lock() = State::default();
+    }
+}
+
+/// Has the port, and has it again whenever it is lost, until `stop`. What it had then goes on.
+async fn keep(
+    port: Arc<Port>,
+    route: Route,
+    metrics: ServiceMetrics,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) {
+    let mut pause = Pause::default();
+    let keeping = async {
+        loop {
+            match route.bind(&port.addr).await {
+                Ok(bound) => {
+                    let began = Instant::now();
+                    let Some(over) = port.take(bound, &tracker, &stop) else { return };
+                    over.cancelled().await;
+                    pause.held_for(began.elapsed());
+                }
+                Err(error) => {
+                    metrics.dial_failed(error.label());
+                    port.failed(reason(&error), words(&error));
+                }
+            }
+            sleep(pause.next()).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = keeping => {}
+    }
+}
+
+impl Port {
+    /// Takes streams from a node, instead of whoever brought them before, unless nobody wants them
+    /// any more. What is returned is cancelled when the node brings no more.
+    fn take(
+        self: &Arc<Self>,
+        bound: Bound,
+        tracker: &TaskTracker,
+        unwanted: &CancellationToken,
+    ) -> Option<CancellationToken> {
+        let Bound { node, listener, carrying } = bound;
+        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
+        let local = address(&listener);
+        {
+            let mut state = self.state.lock();
+            // Whoever gives the port back cancels first, and then takes the session away.
+            if unwanted.is_cancelled() {
+                return None;
+            }
+            let (over, stop) = (over.clone(), stop.clone().drop_guard());
+            *state = State { session: Some(Session { local, over, _stop: stop }), failure: None };
+        }
+        let (service, at) = (self.service(), listener.addr());
+        tracing::info!(service, addr = %self.addr, node, local = %at, "listening at a node");
+        self.changed.notify_one();
+        tracker.spawn(carrying);
+        let (port, ended) = (self.clone(), over.clone());
+        tracker.spawn(async move {
+            let _over = ended.clone().drop_guard();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = port.serve(listener, local) => port.lost(&ended, &node),
+            }
+        });
+        Some(over)
+    }
+
+    /// Hands streams to the service until the session is over.
+    async fn serve(&self, mut listener: RemoteListener, local: SocketAddr) {
+        while let Some((io, peer)) = listener.accept().await {
+            let service = self.service.load_full();
+            if let Some(service) = service.filter(|service| service.admits(peer)) {
+                service.accept(Inbound { io, peer, local });
+            }
+        }
+    }
+
+    /// The session to the node is over.
+    fn lost(&self, over: &CancellationToken, node: &str) {
+        let mut state = self.state.lock();
+        // One that was replaced is nobody's loss.
+        if state.session.take_if(|session| session.over == *over).is_none() {
+            return;
+        }
+        state.failure.get_or_insert_with(|| {
+            (Reason::Pending, format!("node {node}: the connection that listened has ended"))
+        });
+        drop(state);
+        let service = self.service();
+        tracing::warn!(service, addr = %self.addr, node, "the node listens no longer, asking again");
+        self.changed.notify_one();
+    }
+
+    fn service(&self) -> String {
+        self.key.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn failed(&self, reason: Reason, message: String) {
+        let failure = Some((reason, message));
+        let mut state = self.state.lock();
+        if state.failure == failure {
+            return;
+        }
+        if let Some((_, error)) = &failure {
+            let service = self.service();
+            tracing::warn!(service, addr = %self.addr, error, "no node listens, trying again");
+        }
+        state.failure = failure;
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+/// What the node says it listens on. A name, as a node may give for a port that the world sees under
+/// one, is no address of its own.
+fn address(listener: &RemoteListener) -> SocketAddr {
+    let ip = match &listener.addr().host {
+        Some(Host::Ip(ip)) => ip.to_canonical(),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, listener.addr().port)
+}
+
+fn reason(error: &RouteError) -> Reason {
+    match error {
+        RouteError::Bind { source: ConnectError::NotBound(_), .. } => Reason::AddressInUse,
+        RouteError::Bind { source: ConnectError::BindForbidden, .. } => Reason::BindForbidden,
+        _ => Reason::Pending,
+    }
+}
+
+/// An error with its causes.
+fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
