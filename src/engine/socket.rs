@@ -83,6 +83,24 @@ impl Socket {
         }
     }
 
+    /// What has this address and is kept until another one is had.
+    pub(super) fn reclaim(&mut self, id: &SocketId) -> Option<Self> {
+        match self {
+            Self::Remote(port) => port.reclaim(&id.addr).map(Self::Remote),
+            Self::Tcp(_) | Self::Udp(_) => None,
+        }
+    }
+
+    /// Gives the address back, or leaves it to the socket that takes its place until that one has
+    /// its own; whether it is given back now.
+    pub(super) fn release(self, next: Option<&mut Self>) -> bool {
+        if let (Self::Remote(port), Some(Self::Remote(next))) = (self, next) {
+            next.follow(port);
+            return false;
+        }
+        true
+    }
+
     /// Sends what comes in from now on to other services.
     pub(super) fn route(&mut self, content: &Content, services: &Services) {
         match self {

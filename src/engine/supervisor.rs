@@ -128,6 +128,11 @@ impl Supervisor {
             .cloned()
             .collect::<Vec<_>>()
         {
+            let kept = self.siblings(&id).find_map(|socket| socket.reclaim(&id));
+            if let Some(socket) = kept {
+                self.sockets.insert(id, socket);
+                continue;
+            }
             match Socket::bind(&id, &self.surroundings) {
                 Ok(socket) => {
                     if let Ok(local) = socket.standing() {
@@ -144,6 +149,15 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Other remote ports of a remote port's service.
+    fn siblings<'a>(&'a mut self, id: &'a SocketId) -> impl Iterator<Item = &'a mut Socket> {
+        let remote = id.medium == Medium::Remote;
+        let sockets = remote.then(|| self.sockets.iter_mut()).into_iter().flatten();
+        sockets
+            .filter(move |(other, _)| other.owner == id.owner && *other != id)
+            .map(|(_, socket)| socket)
     }
 
     fn take(&mut self, step: &Step, layout: &Layout) {
@@ -163,8 +177,10 @@ impl Supervisor {
                 }
             }
             Step::Release(id) => {
-                if let Some(socket) = self.sockets.remove(id)
-                    && let Ok(local) = socket.standing()
+                let Some(socket) = self.sockets.remove(id) else { return };
+                let standing = socket.standing();
+                if socket.release(self.siblings(id).next())
+                    && let Ok(local) = standing
                 {
                     tracing::info!(addr = %id.addr, %local, "no longer listening");
                 }

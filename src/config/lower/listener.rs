@@ -13,7 +13,7 @@ use crate::config::defaults;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys};
 use crate::config::model::{
-    HostPattern, ListenerConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,
+    ChainConfig, HostPattern, ListenerConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,
     UdpListenerConfig, WsListenerConfig, WsPath,
 };
 use crate::config::raw;
@@ -94,7 +94,9 @@ pub(super) fn lower(
                 findings.unsupported(&format!("{at}.type"), message);
                 return None;
             }
-            let chain = routes.chains.find_if(&listener.chain, &format!("{at}.chain"), findings);
+            let chain_at = format!("{at}.chain");
+            let chain = routes.chains.find_if(&listener.chain, &chain_at, findings);
+            chain.iter().for_each(|chain| binds(chain, &chain_at, findings));
             let linger_timeout = linger(metadata, findings);
             ListenerConfig::Rtcp(RtcpListenerConfig {
                 chain: chain.unwrap_or_default(),
@@ -123,6 +125,21 @@ pub(super) fn lower(
         }
     };
     (findings.errors.len() == errors).then_some(config)
+}
+
+/// Whether every node that may have to listen can be asked to.
+fn binds(chain: &ChainConfig, path: &str, findings: &mut Findings) {
+    let Some(hop) = chain.hops.last() else { return };
+    for node in hop.nodes.iter().filter(|node| !node.connector.binds()) {
+        let message = format!(
+            "node {}/{} of its last hop is to listen, which connector {} cannot ask for; write relay \
+             or socks5",
+            hop.name,
+            node.name,
+            node.connector.kind()
+        );
+        findings.invalid(path, message);
+    }
 }
 
 /// `ws`, `wss`, `mws` and `mwss`, but for TLS.

@@ -178,6 +178,18 @@ pub enum ConnectorConfig {
 }
 
 impl ConnectorConfig {
+    /// The type as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Socks4(_) => "socks4",
+            Self::Socks5(_) => "socks5",
+            Self::Relay(_) => "relay",
+            Self::Forward => "forward",
+            Self::Direct => "direct",
+        }
+    }
+
     /// Whether a node with this connector can be asked to listen.
     pub fn binds(&self) -> bool {
         matches!(self, Self::Relay(_) | Self::Socks5(_))

@@ -50,11 +50,14 @@ struct State {
     session: Option<Session>,
     /// Why nobody does, or why it is still the one of before a change.
     failure: Option<(Reason, String)>,
+    /// What the service had at another address, until there is a session.
+    before: Option<RemotePort>,
 }
 
 /// A port that a node has. Dropping it takes nobody new.
 struct Session {
     local: SocketAddr,
+    bind: RemoteBind,
     over: CancellationToken,
     _stop: DropGuard,
 }
@@ -82,9 +85,28 @@ impl RemotePort {
         }
     }
 
-    /// Whether streams come, be it by the way of before a change.
+    /// Whether streams come, be it by the way or at the address of before a change.
     pub(super) fn is_bound(&self) -> bool {
-        self.port.state.lock().session.is_some()
+        let state = self.port.state.lock();
+        state.session.is_some() || state.before.as_ref().is_some_and(Self::is_bound)
+    }
+
+    /// Keeps what the service had at another address until this one is had. It is not asked for again.
+    pub(super) fn follow(&mut self, mut before: Self) {
+        before.binder = None;
+        let mut state = self.port.state.lock();
+        if state.session.is_none() {
+            state.before = Some(before);
+        }
+    }
+
+    /// Gives back the port at this address if it is kept until this one is had.
+    pub(super) fn reclaim(&mut self, addr: &ListenAddr) -> Option<Self> {
+        let mut state = self.port.state.lock();
+        match state.before.take_if(|before| before.port.addr == *addr) {
+            Some(before) => Some(before),
+            None => state.before.as_mut()?.reclaim(addr),
+        }
     }
 
     /// Sends new streams to a service, and has the port by its way. A port that is had by another one
@@ -92,17 +114,19 @@ impl RemotePort {
     pub(super) fn route(&mut self, content: &Content, services: &Services) {
         let Content::Remote(key, bind) = content else { return };
         let Some(service) = services.get(key) else { return };
-        let context = services.route_context(key);
-        let metrics = context.metrics.clone();
         self.port.service.store(Some(service));
         if self.binder.as_ref().is_some_and(|(had, _)| had == bind) {
             return;
         }
-        let stop = CancellationToken::new();
+        let context = services.route_context(key);
+        let (metrics, stop) = (context.metrics.clone(), CancellationToken::new());
         match Route::through(&bind.chain, &bind.names, bind.within, context) {
             Ok(route) => {
                 let (port, tracker) = (self.port.clone(), self.tracker.clone());
-                self.tracker.spawn(keep(port, route, metrics, tracker, stop.clone()));
+                let held = port.had_by(bind);
+                let (bind, stop) = (bind.clone(), stop.clone());
+                let binder = Binder { port, bind, route, metrics, tracker, stop };
+                self.tracker.spawn(binder.run(held));
             }
             // Found when the service was prepared.
             Err(error) => self.port.failed(Reason::Invalid, words(&error)),
@@ -118,66 +142,75 @@ impl Drop for RemotePort {
     }
 }
 
-/// Has the port, and has it again whenever it is lost, until `stop`. What it had then goes on.
-async fn keep(
+/// Has a port, and has it again whenever it is lost, until `stop`. What it had then goes on.
+struct Binder {
     port: Arc<Port>,
+    bind: RemoteBind,
     route: Route,
     metrics: ServiceMetrics,
     tracker: TaskTracker,
     stop: CancellationToken,
-) {
-    let mut pause = Pause::default();
-    let keeping = async {
+}
+
+impl Binder {
+    /// `held`: the port is had already, until this is cancelled.
+    async fn run(self, held: Option<CancellationToken>) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = self.keep(held) => {}
+        }
+    }
+
+    async fn keep(&self, mut held: Option<CancellationToken>) {
+        let mut pause = Pause::default();
         loop {
-            match route.bind(&port.addr).await {
-                Ok(bound) => {
-                    let began = Instant::now();
-                    let Some(over) = port.take(bound, &tracker, &stop) else { return };
-                    over.cancelled().await;
-                    pause.held_for(began.elapsed());
-                }
-                Err(error) => {
-                    metrics.dial_failed(error.label());
-                    port.failed(reason(&error), words(&error));
-                }
+            let began = Instant::now();
+            let had = match held.take() {
+                Some(held) => Some(held),
+                None => match self.route.bind(&self.port.addr).await {
+                    Ok(bound) => self.take(bound),
+                    Err(error) => {
+                        self.metrics.dial_failed(error.label());
+                        self.port.failed(reason(&error), words(&error));
+                        None
+                    }
+                },
+            };
+            if let Some(over) = had {
+                over.cancelled().await;
+                pause.held_for(began.elapsed());
             }
             sleep(pause.next()).await;
         }
-    };
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => {}
-        () = keeping => {}
     }
-}
 
-impl Port {
     /// Takes streams from a node, instead of whoever brought them before, unless nobody wants them
     /// any more. What is returned is cancelled when the node brings no more.
-    fn take(
-        self: &Arc<Self>,
-        bound: Bound,
-        tracker: &TaskTracker,
-        unwanted: &CancellationToken,
-    ) -> Option<CancellationToken> {
+    fn take(&self, bound: Bound) -> Option<CancellationToken> {
         let Bound { node, listener, carrying } = bound;
         let (stop, over) = (CancellationToken::new(), CancellationToken::new());
-        let local = address(&listener);
+        let (local, port) = (address(&listener), self.port.clone());
         {
-            let mut state = self.state.lock();
+            let mut state = port.state.lock();
             // Whoever gives the port back cancels first, and then takes the session away.
-            if unwanted.is_cancelled() {
+            if self.stop.is_cancelled() {
                 return None;
             }
-            let (over, stop) = (over.clone(), stop.clone().drop_guard());
-            *state = State { session: Some(Session { local, over, _stop: stop }), failure: None };
+            let session = Session {
+                local,
+                bind: self.bind.clone(),
+                over: over.clone(),
+                _stop: stop.clone().drop_guard(),
+            };
+            *state = State { session: Some(session), ..State::default() };
         }
-        let (service, at) = (self.service(), listener.addr());
-        tracing::info!(service, addr = %self.addr, node, local = %at, "listening at a node");
-        self.changed.notify_one();
-        tracker.spawn(carrying);
-        let (port, ended) = (self.clone(), over.clone());
-        tracker.spawn(async move {
+        let (service, at) = (port.service(), listener.addr());
+        tracing::info!(service, addr = %port.addr, node, local = %at, "listening at a node");
+        port.changed.notify_one();
+        self.tracker.spawn(carrying);
+        let ended = over.clone();
+        self.tracker.spawn(async move {
             let _over = ended.clone().drop_guard();
             tokio::select! {
                 biased;
@@ -185,6 +218,18 @@ impl Port {
                 () = port.serve(listener, local) => port.lost(&ended, &node),
             }
         });
+        Some(over)
+    }
+}
+
+impl Port {
+    /// Whether the port is had by this way, and until when. Then what was to replace it does not
+    /// matter any more.
+    fn had_by(&self, bind: &RemoteBind) -> Option<CancellationToken> {
+        let mut state = self.state.lock();
+        let session = state.session.as_ref().filter(|session| session.bind == *bind)?;
+        let over = session.over.clone();
+        state.failure = None;
         Some(over)
     }
 

@@ -100,7 +100,7 @@ fn a_proxy_header_is_expected_where_the_service_says_so() {
 fn a_remote_forward_listens_through_its_chain() {
     let text = "services: [{name: a, addr: ':2222', handler: {type: rtcp}, \
                 listener: {type: rtcp, chain: c}, forwarder: {nodes: [{addr: ':22'}]}}]\n\
-                chains: [{name: c, hops: [{nodes: [{addr: 'h:1'}]}]}]";
+                chains: [{name: c, hops: [{nodes: [{addr: 'h:1', connector: {type: relay}}]}]}]";
     let lowered = files(text).unwrap();
     let ListenerConfig::Rtcp(rtcp) = &lowered.services[0].listener else { panic!() };
     assert_eq!(rtcp.chain.hops.len(), 1);

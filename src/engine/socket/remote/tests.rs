@@ -226,6 +226,12 @@ async fn another_way_replaces_the_one_before_only_once_it_has_the_port() {
     assert!(w.port.is_bound(), "the old way still brings streams");
     drop(comes(&old).await);
     w.target().await;
+    // Back to it: it was never lost. And away again.
+    w.route("first");
+    assert!(w.port.standing().is_ok());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(w.dialled.try_recv().is_err());
+    w.route("second");
 
     let new = w.session().await;
     assert!(w.port.standing().is_ok());
@@ -314,6 +320,30 @@ async fn the_snapshot_and_the_metric_follow_the_node_and_a_new_handler_keeps_the
     snapshot.wait_for(|s| s.revision == 2).await.unwrap();
     assert!(serving(&snapshot.borrow()));
     assert!(dialled.try_recv().is_err(), "the port is kept");
+
+    // A new address is had before the old one is given back, and if it cannot be, the old one stays.
+    config.listen.port = 3333;
+    engine.apply(set(3, &config));
+    let taken = |s: &Arc<crate::engine::Snapshot>| {
+        let taken = Some(Reason::AddressInUse);
+        let reason = match state(s) {
+            Some(ServiceState::Failed { reason, .. }) => Some(reason),
+            _ => None,
+        };
+        s.revision == 3 && reason == taken
+    };
+    let mut other = dialled.recv().await.unwrap();
+    other.read_exact(&mut [0; 19]).await.unwrap();
+    other.write_all(&Response::new(status::SERVICE_UNAVAILABLE).encode()).await.unwrap();
+    snapshot.wait_for(taken).await.unwrap();
+    assert!(bound(true), "at the old address");
+    config.listen.port = 2222;
+    engine.apply(set(4, &config));
+    snapshot.wait_for(|s| s.revision == 4).await.unwrap();
+    assert!(serving(&snapshot.borrow()) && bound(true));
+    // Shorter than the session may be without a word.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(dialled.try_recv().is_err(), "back to the address that it still has");
 
     drop(node);
     snapshot.wait_for(failed).await.unwrap();
