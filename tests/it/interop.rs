@@ -9,6 +9,7 @@ use std::time::Duration;
 mod ends;
 mod page;
 mod refusals;
+mod rtcp;
 mod table;
 
 use ends::{Adit, BOTH_ROLES, End, Gost, listening};

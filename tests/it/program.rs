@@ -5,4 +5,5 @@ mod command_line;
 mod curl;
 mod quickstart;
 mod reload;
+mod remote;
 mod sidecar;

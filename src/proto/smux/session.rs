@@ -24,6 +24,8 @@ const BACKLOG: usize = 1024;
 const MAX_STREAMS: usize = 16 * 1024;
 /// Control frames that wait to be sent. A peer that causes more is not read until they are.
 const MAX_CONTROL: usize = 8 * 1024;
+/// The longest message that leaves in a frame of its own, in bytes.
+const MESSAGE: usize = 1024;
 /// Bytes that wait in a stream to be sent before its writer waits.
 const SEND_QUEUE: usize = 256 * 1024;
 
@@ -247,6 +249,16 @@ impl<Q: Queue> Session<Q> {
     /// Says that something was put where [`poll_write`](Self::poll_write) showed.
     pub fn written(&mut self, id: u32) {
         self.list(id);
+    }
+
+    /// What was written is whole. A short message leaves in a frame of its own: some peers drop what
+    /// comes behind one in the same read, and a read of GOST's smux ends with the frame.
+    pub fn flush(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let unsent = stream.send.len();
+        if stream.apart == 0 && unsent <= MESSAGE {
+            stream.apart = unsent;
+        }
     }
 
     /// Writes no more: a FIN follows the data. Reading goes on.

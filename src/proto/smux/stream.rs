@@ -39,6 +39,8 @@ pub(super) struct Stream<Q> {
     pub recv: Q,
     /// Written and not sent.
     pub send: Q,
+    /// Bytes at the front of it that leave without what was written behind them.
+    pub apart: usize,
     pub reader: Option<Waker>,
     pub writer: Option<Waker>,
     /// Nobody holds it any more; it lives on until its last bytes are sent.
@@ -72,6 +74,7 @@ impl<Q: Queue> Stream<Q> {
         Self {
             recv: Q::default(),
             send: Q::default(),
+            apart: 0,
             reader: None,
             writer: None,
             released: false,
@@ -133,6 +136,7 @@ impl<Q: Queue> Stream<Q> {
     }
 
     pub(super) fn sent(&mut self, n: usize, now: Time) {
+        self.apart = self.apart.saturating_sub(n);
         self.written = self.written.wrapping_add(n as u32);
         self.sent_at = now;
     }

@@ -70,6 +70,7 @@ impl Io for MuxStream {
 
     /// What was written is the session's task's to send, which sends it at once.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.with(|state, _| state.session.flush(self.id));
         Poll::Ready(Ok(()))
     }
 

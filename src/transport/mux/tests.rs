@@ -85,6 +85,25 @@ async fn the_syn_goes_with_the_first_bytes_and_alone_it_goes_at_once() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_flushed_is_a_frame_of_its_own() {
+    let (ours, mut theirs) = duplex(1 << 16);
+    let opener = Opener::start(Box::new(ours), config(1));
+    let mut io = AsyncIo::new(opener.open().await.unwrap());
+    for message in [&b"granted"[..], b"payload", b"more"] {
+        io.write_all(message).await.unwrap();
+        io.flush().await.unwrap();
+    }
+    let mut got = [0; 42];
+    theirs.read_exact(&mut got).await.unwrap();
+    let frames = [
+        &b"\x01\0\0\0\x03\0\0\0"[..],
+        b"\x01\x02\x07\0\x03\0\0\0granted",
+        b"\x01\x02\x0b\0\x03\0\0\0payloadmore",
+    ];
+    assert_eq!(got[..], frames.concat());
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_off_is_an_error_and_not_an_end() {
     let (ours, mut theirs) = duplex(1 << 16);
     let opener = Opener::start(Box::new(ours), config(1));

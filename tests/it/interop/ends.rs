@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::ports::listens;
 use crate::support::process::Process;
 use crate::support::tools;
 use crate::support::wait::eventually;
@@ -33,16 +34,4 @@ impl End {
 pub fn listening(port: u16) -> SocketAddr {
     eventually(&format!("port {port} listens"), Duration::from_secs(20), || listens(port));
     SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-/// Whether a TCP socket of this thread's network namespace listens on a port.
-fn listens(port: u16) -> bool {
-    let (port, state) = (format!(":{port:04X}"), "0A");
-    ["tcp", "tcp6"].iter().any(|table| {
-        let table = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
-        table.lines().any(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(state)
-        })
-    })
 }

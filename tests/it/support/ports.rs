@@ -17,3 +17,15 @@ pub fn free() -> u16 {
         }
     }
 }
+
+/// Whether a TCP socket of this thread's network namespace listens on a port.
+pub fn listens(port: u16) -> bool {
+    let (port, state) = (format!(":{port:04X}"), "0A");
+    ["tcp", "tcp6"].iter().any(|table| {
+        let table = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
+        table.lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(state)
+        })
+    })
+}

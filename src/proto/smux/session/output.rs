@@ -89,7 +89,8 @@ impl<Q: Queue> Session<Q> {
         };
         let mut turn = QUANTUM.max(usize::from(options.max_frame));
         while allowed > 0 && turn > 0 {
-            let wanted = allowed.min(turn).min(usize::from(options.max_frame));
+            let apart = if stream.apart > 0 { stream.apart } else { allowed };
+            let wanted = allowed.min(apart).min(turn).min(usize::from(options.max_frame));
             let room = out.left.saturating_sub(HEADER);
             // No crumbs at the end of a batch.
             let crumb = out.bytes > 0 && room < wanted && room < 4096;
