@@ -4,6 +4,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
+mod bind;
+
 use super::*;
 use crate::base::{ListenAddr, ServiceKey};
 use crate::config::model::{

@@ -30,11 +30,14 @@ fn socks5() -> ConnectorConfig {
     ConnectorConfig::Socks5(Socks5ConnectorConfig::default())
 }
 
-/// Asks a node that hears and says this, in turn.
+/// What a node hears and says, in turn.
+type Script<'a> = &'a [(&'a [u8], &'a [u8])];
+
+/// Asks a node that plays this.
 async fn asked(
     config: &ConnectorConfig,
     addr: &str,
-    script: &[(&[u8], &[u8])],
+    script: Script<'_>,
 ) -> (Result<RemoteListener, ConnectError>, DuplexStream) {
     let (ours, mut node) = duplex(4096);
     let addr = addr.parse().unwrap();
@@ -59,7 +62,7 @@ async fn asked(
 
 #[tokio::test]
 async fn a_node_is_asked_in_gost_s_bytes_and_its_streams_say_who_came() {
-    let ways: [(ConnectorConfig, &[(&[u8], &[u8])], &[u8]); 2] = [
+    let ways: [(ConnectorConfig, Script<'_>, &[u8]); 2] = [
         (relay(None), &[(RELAY_BIND, RELAY_BOUND)], RELAY_CAME),
         (socks5(), &[(b"\x05\x01\0", b"\x05\0"), (SOCKS5_BIND, SOCKS5_BOUND)], SOCKS5_CAME),
     ];

@@ -172,7 +172,13 @@ impl Binder {
                     Ok(bound) => self.take(bound),
                     Err(error) => {
                         self.metrics.dial_failed(error.label());
-                        self.port.failed(reason(&error), words(&error));
+                        let reason = reason(&error);
+                        if reason == Reason::AddressInUse && self.port.is_in_its_own_way(&self.bind)
+                        {
+                            tracing::debug!(addr = %self.port.addr, "the way of before has the port");
+                        } else {
+                            self.port.failed(reason, words(&error));
+                        }
                         None
                     }
                 },
@@ -233,6 +239,17 @@ impl Port {
         Some(over)
     }
 
+    /// Whether it is taken at a node because it is had there by the way of before a change: of other
+    /// credentials, say. Streams come, so nothing has failed; the new way is gone when that one ends.
+    fn is_in_its_own_way(&self, bind: &RemoteBind) -> bool {
+        let mut state = self.state.lock();
+        let own = state.session.as_ref().is_some_and(|session| same_node(&session.bind, bind));
+        if own && state.failure.take().is_some() {
+            self.changed.notify_one();
+        }
+        own
+    }
+
     /// Hands streams to the service until the session is over.
     async fn serve(&self, mut listener: RemoteListener, local: SocketAddr) {
         while let Some((io, peer)) = listener.accept().await {
@@ -287,6 +304,12 @@ fn address(listener: &RemoteListener) -> SocketAddr {
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
     SocketAddr::new(ip, listener.addr().port)
+}
+
+/// Whether two ways may end at the same node.
+fn same_node(a: &RemoteBind, b: &RemoteBind) -> bool {
+    let (Some(a), Some(b)) = (a.chain.hops.last(), b.chain.hops.last()) else { return false };
+    a.nodes.iter().any(|a| b.nodes.iter().any(|b| a.addr == b.addr))
 }
 
 fn reason(error: &RouteError) -> Reason {

@@ -52,14 +52,17 @@ impl Handler {
         let (opener, session) = Opener::begin(client.into_io(), peers.mux);
         let mut session = pin!(session);
         let mut tunnels = JoinSet::new();
-        let reason = loop {
+        let (reason, over) = loop {
             let vacant = vacant(&self.stopping, opener.count());
+            let there = tunnels.len();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break CloseReason::Drained,
-                came = next(&port.listener, session.as_mut(), &opener, tunnels.len()) => {
-                    let Some((stream, peer)) = came else { break CloseReason::Finished };
-                    let Ok(io) = opener.open().await else { break CloseReason::Finished };
+                () = stop.cancelled() => break (CloseReason::Drained, false),
+                Some(_) = tunnels.join_next() => {}
+                came = next(&port.listener, session.as_mut(), &opener, there) => {
+                    let Some((stream, peer)) = came else { break (CloseReason::Finished, true) };
+                    // A session has ids for two thousand million streams.
+                    let Ok(io) = opener.open().await else { break (CloseReason::Finished, false) };
                     let mut io = Exchange::new(io);
                     // In the message that opens the stream; a new stream has room.
                     if io.write(&(peers.came)(peer)).await.is_ok() {
@@ -67,17 +70,15 @@ impl Handler {
                         tunnels.spawn(self.carry(access, stream, io.into_io(), stop.clone()));
                     }
                 }
-                Some(_) = tunnels.join_next() => {}
-                () = vacant => break CloseReason::Drained,
+                () = vacant => break (CloseReason::Drained, false),
             }
         };
         drop(port);
-        let ended = reason == CloseReason::Finished;
         let rest = async {
             while tunnels.join_next().await.is_some() {}
             opener.end(Ending::Restart);
         };
-        if ended {
+        if over {
             rest.await;
         } else {
             tokio::join!(rest, session);

@@ -95,6 +95,18 @@ fn listeners_that_would_not_do_what_is_written() {
             ),
         ),
         (
+            "services: [{name: a, addr: ':1', handler: {type: rtcp}, \
+             listener: {type: rtcp, chain: c}, forwarder: {nodes: [{addr: 'h:1'}]}}]\n\
+             chains: [{name: c, hops: [{nodes: [{addr: 'a:1', connector: {type: relay}}]}, \
+             {name: last, nodes: [{name: n, addr: 'b:1'}]}]}]"
+                .into(),
+            at(
+                "listener.chain",
+                "node last/n of its last hop is to listen, which connector http cannot ask for; \
+                 write relay or socks5",
+            ),
+        ),
+        (
             "services: [{name: a, addr: ':1', hostnames: [x.io], listener: {type: tls}}]".into(),
             at("hostnames", "a tls listener sees no Host header; hostnames need a ws listener"),
         ),

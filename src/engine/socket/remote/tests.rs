@@ -18,11 +18,13 @@ use crate::io::AsyncIo;
 use crate::proto::relay::{Request, Response, command, status};
 use crate::transport::mux::Opener;
 
+/// `name@host`: of the chain, and of its node.
 fn chain(name: &str) -> Arc<ChainConfig> {
+    let addr = format!("{}:1", name.rsplit('@').next().unwrap());
     let node = NodeConfig {
         name: "node".into(),
-        addr: "gw:1".parse().unwrap(),
-        addr_text: "gw:1".into(),
+        addr: addr.parse().unwrap(),
+        addr_text: addr,
         dialer: DialerConfig::Tcp { tls: None, keepalive: None },
         connector: ConnectorConfig::Relay(RelayConnectorConfig::default()),
         bypasses: vec![],
@@ -241,6 +243,25 @@ async fn another_way_replaces_the_one_before_only_once_it_has_the_port() {
     dies(&old).await;
     let mut peer = comes(&new).await;
     passes(&mut peer, &mut w.target().await).await;
+}
+
+/// New credentials, say: what has the port is ourselves.
+#[tokio::test(start_paused = true)]
+async fn another_way_to_the_same_node_waits_for_the_one_before_and_nothing_has_failed() {
+    let mut w = World::new();
+    let old = w.session().await;
+    w.route("changed@first");
+    for _ in 0..2 {
+        let mut node = w.dialled.recv().await.unwrap();
+        answer(&mut node, status::SERVICE_UNAVAILABLE).await;
+    }
+    assert!(w.port.standing().is_ok() && w.port.is_bound());
+    let mut peer = comes(&old).await;
+    passes(&mut peer, &mut w.target().await).await;
+    old.end(crate::io::Ending::Finished);
+    w.stands(Err(Reason::Pending)).await;
+    w.node(status::OK).await;
+    assert!(w.port.standing().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
