@@ -41,6 +41,8 @@
 //! - *handler*: talks to the client. *connector*: talks to the next node. *dialer*: gets bytes there.
 //! - *route*: the hops on the way to a target, in order. *target*: the `host:port` that is asked for.
 //! - *front port*: a port that services of many objects share, by hostnames and path.
+//! - *remote port*: a port that a chain's last node has for a service (`rtcp`, by BIND). Who comes to it
+//!   is a *peer*.
 //! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
 //! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
 //!
