@@ -1,4 +1,4 @@
-//! Byte streams: the `Io` trait, pooled buffers, and the pipe between two of them.
+//! Byte streams: the `Io` trait, pooled buffers, and the pipe between two of them. Datagrams on them.
 //!
 //! Floor 2. A tunnel is one task that polls both directions of two [`Io`]s ([`pipe()`]); whatever
 //! lies between (WebSocket framing, a prefix that was read too early) is an `Io` around an `Io`
@@ -6,6 +6,7 @@
 
 mod adapt;
 mod chunk;
+pub mod datagrams;
 mod exchange;
 pub mod inbound;
 mod pipe;

@@ -1,7 +1,7 @@
 #![no_main]
 
 use adit_fuzz::decodes;
-use adit_fuzz::proto::{relay, socks4, socks5};
+use adit_fuzz::proto::{Wire, relay, socks4, socks5};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     decodes::<socks4::Request>(input);
@@ -16,4 +16,15 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     decodes::<socks5::PacketHeader>(input);
     decodes::<relay::Request>(input);
     decodes::<relay::Response>(input);
+    // What is known of a datagram before it is decoded is what it turns out to be.
+    if let Ok(Some((header, taken))) = socks5::FrameHeader::decode(input) {
+        let span = socks5::FrameHeader::span(input);
+        assert_eq!(span, Ok(Some((taken, usize::from(header.length)))));
+    }
+    if let Ok(Some((_, taken))) = socks5::PacketHeader::decode(input) {
+        assert_eq!(socks5::PacketHeader::span(input), Some(taken));
+    }
+    if let Some(span) = socks5::PacketHeader::span(input) {
+        assert!(span <= input.len());
+    }
 });

@@ -70,16 +70,6 @@ impl Limited {
     }
 }
 
-/// Moves `n` bytes from one chunk to another, empty one; all of them without a copy.
-fn split(from: &mut Chunk, n: usize) -> Chunk {
-    if n >= from.len() {
-        return std::mem::take(from);
-    }
-    let piece = Chunk::from_slice(from.data().get(..n).unwrap_or_default());
-    from.consume(n);
-    piece
-}
-
 impl Io for Limited {
     fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if self.up.held.is_empty() {
@@ -96,7 +86,7 @@ impl Io for Limited {
         };
         ready!(self.up.pay(cx, n, self.meter.0.iter().filter_map(|pair| pair.up.as_ref())));
         self.up.paid = 0;
-        *chunk = split(&mut self.up.held, n);
+        *chunk = self.up.held.split_to(n);
         Poll::Ready(Ok(()))
     }
 
@@ -121,7 +111,7 @@ impl Io for Limited {
                 return Poll::Pending;
             }
             self.down.paid = 0;
-            self.down.held = split(chunk, n);
+            self.down.held = chunk.split_to(n);
         }
     }
 

@@ -109,6 +109,23 @@ impl Chunk {
         }
     }
 
+    /// Takes `n` bytes from the front; all of them without a copy.
+    pub fn split_to(&mut self, n: usize) -> Self {
+        if n >= self.len() {
+            return std::mem::take(self);
+        }
+        let front = Self::from_slice(self.data().get(..n).unwrap_or_default());
+        self.consume(n);
+        front
+    }
+
+    /// Writes `header` before the data, into a new buffer if there is no room for it in this one.
+    pub fn prefix(&mut self, header: &[u8]) {
+        if !self.prepend(header) {
+            *self = Self::from_slice(&[header, self.data()].concat());
+        }
+    }
+
     /// Keeps only these bytes of the data.
     pub fn keep(&mut self, range: Range<usize>) {
         let end = (self.start + range.end).min(self.end);
@@ -184,6 +201,11 @@ mod tests {
         assert!(!chunk.prepend(&[0; HEADROOM]));
         chunk.keep(4..6);
         assert_eq!(chunk.data(), b"da");
+        chunk.prefix(&[0; HEADROOM + 1]);
+        assert_eq!(chunk.len(), HEADROOM + 3);
+        assert!(chunk.prepend(b"head"), "a new buffer has its own headroom");
+        assert_eq!(chunk.split_to(5).data(), b"head\0");
+        assert_eq!(chunk.len(), HEADROOM + 2);
     }
 
     #[test]

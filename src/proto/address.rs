@@ -79,6 +79,22 @@ impl Address {
         out.extend_from_slice(&self.port.to_be_bytes());
     }
 
+    /// How long the address at the beginning of `input` is, whatever its name says; `None` needs more
+    /// bytes, two at most.
+    ///
+    /// # Errors
+    /// [`AddressError::Type`].
+    pub fn span(input: &[u8]) -> Result<Option<usize>, AddressError> {
+        let host = match input {
+            [] | [NAME] => return Ok(None),
+            [IPV4, ..] => 4,
+            [IPV6, ..] => 16,
+            [NAME, length, ..] => 1 + usize::from(*length),
+            [other, ..] => return Err(AddressError::Type(*other)),
+        };
+        Ok(Some(1 + host + 2))
+    }
+
     /// The address at the beginning of `input`, and its length; `None` needs more bytes.
     ///
     /// # Errors

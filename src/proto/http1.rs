@@ -2,6 +2,11 @@
 
 use super::Wire;
 
+/// How GOST asks for UDP over HTTP without one target: nothing stands between two spaces.
+const NO_TARGET: &[u8] = b"CONNECT  ";
+/// The same with a target that HTTP knows.
+const ANY_TARGET: &[u8] = b"CONNECT * ";
+
 /// The most header lines in a head.
 const MAX_HEADERS: usize = 100;
 
@@ -15,7 +20,7 @@ pub struct HeadError(httparse::Error);
 pub struct RequestHead {
     /// The method as sent: methods are case-sensitive.
     pub method: String,
-    /// The request target as sent.
+    /// The request target as sent; GOST leaves that of a CONNECT out sometimes.
     pub target: String,
     /// The header fields.
     pub headers: Headers,
@@ -61,6 +66,11 @@ impl Wire for RequestHead {
     const LINES: bool = true;
 
     fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
+        if let Some(rest) = input.strip_prefix(NO_TARGET) {
+            let decoded = Self::decode(&[ANY_TARGET, rest].concat())?;
+            let length = |len| len + NO_TARGET.len() - ANY_TARGET.len();
+            return Ok(decoded.map(|(head, len)| (Self { target: "".into(), ..head }, length(len))));
+        }
         let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut fields);
         let httparse::Status::Complete(len) = request.parse(input).map_err(HeadError)? else {
@@ -131,9 +141,20 @@ mod tests {
         for n in 0..RESPONSE.len() {
             assert_eq!(ResponseHead::decode(&RESPONSE[..n]), Ok(None), "{n}");
         }
-        for n in 0..REQUEST.len() {
-            assert_eq!(RequestHead::decode(&REQUEST[..n]), Ok(None), "{n}");
+        for request in [REQUEST, b"CONNECT  HTTP/1.1\r\nHost: \r\n\r\n"] {
+            for n in 0..request.len() {
+                assert_eq!(RequestHead::decode(&request[..n]), Ok(None), "{n}");
+            }
         }
+    }
+
+    #[test]
+    fn a_connect_without_a_target_is_read_as_gost_writes_it() {
+        let request = b"CONNECT  HTTP/1.1\r\nHost: \r\nX-Gost-Protocol: udp\r\n\r\n";
+        let (head, len) = RequestHead::decode(&[request, &b"rest"[..]].concat()).unwrap().unwrap();
+        assert_eq!((head.method.as_str(), head.target.as_str()), ("CONNECT", ""));
+        assert_eq!((head.headers.get("x-gost-protocol"), len), (Some("udp"), request.len()));
+        assert!(RequestHead::decode(b"CONNECT   HTTP/1.1\r\n\r\n").is_err());
     }
 
     #[test]

@@ -222,8 +222,17 @@ proptest! {
         again(&answer, &answer.encode());
         let frame = socks5::FrameHeader { length, address: address.clone() };
         again(&frame, &frame.encode());
+        let span = Ok(Some((frame.encode().len(), usize::from(length))));
+        prop_assert_eq!(socks5::FrameHeader::span(&frame.encode()), span);
         let packet = socks5::PacketHeader { fragment: code, address: address.clone() };
         again(&packet, &packet.encode());
+        let (mut wire, whole) = (packet.encode(), packet.encode().len());
+        prop_assert_eq!(socks5::PacketHeader::span(&wire), Some(whole));
+        prop_assert_eq!(socks5::PacketHeader::span(&wire[..whole - 1]), None);
+        socks5::FrameHeader::of_packet(&mut wire, length);
+        prop_assert_eq!(&wire, &frame.encode());
+        socks5::FrameHeader::to_packet(&mut wire);
+        again(&socks5::PacketHeader { fragment: 0, address: address.clone() }, &wire);
         let password = Secret::new(password);
         let login = socks5::Login { username: username.clone(), password: password.clone() };
         again(&login, &login.encode());

@@ -125,10 +125,8 @@ impl<I: Io> WsIo<I> {
             mask(chunk.data_mut(), key);
         }
         let header = FrameHeader::binary(chunk.len(), key).encode();
-        if !chunk.prepend(header.as_slice()) {
-            // Carriers within carriers used the headroom up.
-            *chunk = Chunk::from_slice(&[header.as_slice(), chunk.data()].concat());
-        }
+        // Carriers within carriers may have used the headroom up.
+        chunk.prefix(header.as_slice());
     }
 }
 

@@ -23,6 +23,12 @@ impl PacketHeader {
     /// The longest, in bytes.
     pub const MAX: usize = FIXED + MAX_ADDRESS;
 
+    /// How long the header of a packet is, whatever its name says; `None` if this is no packet.
+    pub fn span(packet: &[u8]) -> Option<usize> {
+        let address = Address::span(packet.get(FIXED..)?).ok()??;
+        Some(FIXED + address).filter(|length| *length <= packet.len())
+    }
+
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0, 0, self.fragment];
@@ -57,6 +63,35 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// The longest, in bytes.
     pub const MAX: usize = FIXED + MAX_ADDRESS;
+
+    /// How long the header at the beginning of `input` is, and the payload behind it, whatever the
+    /// name says: a name that is none is no reason to lose the frames after it. `None` needs more
+    /// bytes.
+    ///
+    /// # Errors
+    /// An unknown type of address: nobody knows where the next frame begins.
+    pub fn span(input: &[u8]) -> Result<Option<(usize, usize)>, Socks5Error> {
+        let Some(&[high, low, _]) = fixed(input) else { return Ok(None) };
+        let address = Address::span(input.get(FIXED..).unwrap_or_default())?;
+        let payload = usize::from(u16::from_be_bytes([high, low]));
+        Ok(address.map(|address| (FIXED + address, payload)))
+    }
+
+    /// Makes the packet a frame with a payload of `length`, in place: only the bytes before the
+    /// address differ.
+    pub fn of_packet(packet: &mut [u8], length: u16) {
+        let [high, low] = length.to_be_bytes();
+        if let Some(fixed) = packet.first_chunk_mut::<FIXED>() {
+            *fixed = [high, low, ON_STREAM];
+        }
+    }
+
+    /// Makes the frame a packet, in place.
+    pub fn to_packet(frame: &mut [u8]) {
+        if let Some(fixed) = frame.first_chunk_mut::<FIXED>() {
+            *fixed = [0; FIXED];
+        }
+    }
 
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
