@@ -98,8 +98,7 @@ impl ServiceMetrics {
         self.inner.count(Kind::Refused, reason);
     }
 
-    /// Counts a datagram that a udp listener had no room for, by
-    /// `adit_datagrams_dropped_total{reason}`.
+    /// Counts a datagram that went nowhere, by `adit_datagrams_dropped_total{reason}`.
     pub fn datagram_dropped(&self, reason: &'static str) {
         self.inner.count(Kind::Dropped, reason);
     }

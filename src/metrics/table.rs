@@ -65,7 +65,8 @@ pub const TABLE: &[MetricDoc] = &[
     doc(
         "adit_datagrams_dropped_total",
         &["namespace", "tunnel", "service", "reason"],
-        "Datagrams that a udp listener had no room for: queue, backlog, sources.",
+        "Datagrams that went nowhere: no room (queue, backlog, sources), or of an association: \
+         malformed, stranger, name, denied, unsent.",
     ),
     doc("adit_draining", &[], "1 while the process is on its way out."),
     doc("adit_plan_steps_total", &["kind"], "Steps that the engine took to reach the desired set."),

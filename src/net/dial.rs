@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::base::{Network, Origin, Target};
+use super::listen::BindError;
+use crate::base::{ListenAddr, Network, Origin, Target};
 use crate::config::model::{Names, TcpKeepalive};
 use crate::io::BoxIo;
+use crate::metrics::ServiceMetrics;
 
 mod dialer;
 pub use dialer::{DIAL_TIMEOUT, Dialer, set_keepalive};
@@ -116,6 +118,21 @@ impl<'a> DialRequest<'a> {
     }
 }
 
+/// What an association is opened for, and how.
+#[derive(Clone, Copy)]
+pub struct AssociateRequest<'a> {
+    /// For whom: the guard's rules depend on it.
+    pub origin: &'a Origin,
+    /// How the names of destinations are resolved.
+    pub names: &'a Names,
+    /// The port to take; `None` is any.
+    pub port: Option<&'a ListenAddr>,
+    /// The longest answer, in bytes.
+    pub longest: usize,
+    /// Where what is dropped is counted.
+    pub metrics: &'a ServiceMetrics,
+}
+
 /// What [`Dial::dial`] returns.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxIo, DialError>> + Send + 'a>>;
 
@@ -129,6 +146,18 @@ pub trait Dial: Send + Sync + 'static {
     /// # Errors
     /// [`DialError`], within the request's time limit.
     fn dial<'a>(&'a self, request: DialRequest<'a>) -> Dialing<'a>;
+
+    /// Takes a port for datagrams that each have their own destination: the chunks are packets
+    /// ([`crate::io::datagrams`]). The guard is asked about each; what it forbids is dropped and
+    /// counted. Also returns the port's address.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    fn associate(&self, request: AssociateRequest<'_>) -> Result<(BoxIo, SocketAddr), BindError> {
+        let source = io::ErrorKind::Unsupported.into();
+        let any = ListenAddr::port(0);
+        Err(BindError::new(request.port.unwrap_or(&any), source))
+    }
 
     /// Resolves a name for somebody else to dial, such as the next node of a chain: no guard is
     /// asked. The caller bounds the time.

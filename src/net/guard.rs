@@ -91,6 +91,11 @@ impl Guard {
         Self { config: Some(config), local: LocalPorts::default() }
     }
 
+    /// Whether anything is forbidden at all.
+    pub fn is_on(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// The ports that an origin's own listeners have on this machine.
     pub fn local_ports(&self) -> &LocalPorts {
         &self.local

@@ -11,13 +11,14 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Dial, DialError, DialRequest, Dialing, Looking};
-use crate::base::{Host, Network, Origin, Target};
+use super::{AssociateRequest, Dial, DialError, DialRequest, Dialing, Looking};
+use crate::base::{Host, ListenAddr, Network, Origin, Target};
 use crate::config::model::{Names, TcpKeepalive};
 use crate::io::BoxIo;
 use crate::net::guard::Guard;
+use crate::net::listen::{self, BindError};
 use crate::net::resolve::Resolver;
-use crate::net::udp::UdpIo;
+use crate::net::udp::{self, Named, UdpIo, Unconnected};
 
 /// GOST's default for a dial: the name, the connection and the handshakes on it.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,6 +27,7 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Opens sockets: resolves, asks the guard about every address, tries one after the other.
+#[derive(Clone)]
 pub struct Dialer {
     resolver: Resolver,
     guard: Arc<Guard>,
@@ -175,6 +177,34 @@ impl Dial for Dialer {
                 Err(_) => Err(DialError::Timeout { target: target.clone() }),
             }
         })
+    }
+
+    fn associate(&self, request: AssociateRequest<'_>) -> Result<(BoxIo, SocketAddr), BindError> {
+        let AssociateRequest { origin, names, port, longest, metrics } = request;
+        let any = ListenAddr::port(0);
+        let addr = port.unwrap_or(&any);
+        let socket = listen::bind_udp(addr)?;
+        let local = socket.local_addr().map_err(|e| BindError::new(addr, e))?;
+        let guarded = (self.guard.clone(), origin.clone());
+        let packets = Unconnected::new(socket, longest, guarded, metrics.clone())
+            .map_err(|e| BindError::new(addr, e))?;
+        let (guard, of) = (self.guard.clone(), origin.clone());
+        let allowed =
+            move |to: SocketAddr| guard.check(&of, Network::Udp, to.ip(), to.port()).is_ok();
+        let (dialer, origin, names) = (self.clone(), origin.clone(), names.clone());
+        let look = move |name: &str| -> udp::Looking {
+            let (dialer, origin) = (dialer.clone(), origin.clone());
+            let (names, name) = (names.clone(), name.to_string());
+            Box::pin(async move {
+                let mut ips = dialer.resolve(&origin, &names, &name).await?;
+                if names.resolver.is_none() {
+                    // Nobody tells whether a way leads there; that of IPv4 does as a rule.
+                    ips.sort_by_key(IpAddr::is_ipv6);
+                }
+                Ok(ips)
+            })
+        };
+        Ok((Box::new(Named::new(Box::new(packets), look, allowed, metrics.clone())), local))
     }
 
     fn lookup<'a>(&'a self, origin: &'a Origin, names: &'a Names, name: &'a str) -> Looking<'a> {

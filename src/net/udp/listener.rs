@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::canonical;
+use super::{Dropped, canonical};
 use crate::config::model::UdpListenerConfig;
 use crate::io::{Accept, Inbound};
 use crate::metrics::ServiceMetrics;
@@ -42,27 +42,6 @@ pub struct Taker {
     pub config: UdpListenerConfig,
     /// Where to count what is dropped.
     pub metrics: ServiceMetrics,
-}
-
-/// Why a datagram was dropped: the closed set of `adit_datagrams_dropped_total{reason}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dropped {
-    /// Too many datagrams of its source wait, or of all sources.
-    Queue,
-    /// It is the first of its source, and `backlog` others wait.
-    Backlog,
-    /// Too many sources.
-    Sources,
-}
-
-impl Dropped {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Backlog => "backlog",
-            Self::Sources => "sources",
-        }
-    }
 }
 
 /// What the listener and its streams share.
