@@ -6,11 +6,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::base::{Network, Target};
-use crate::config::model::ConnectorConfig;
+use crate::config::model::{ConnectorConfig, Socks5ConnectorConfig};
 use crate::io::{BoxIo, ReadError};
+use crate::proto::address::Address;
 use crate::proto::{relay as relay_wire, socks4 as socks4_wire, socks5 as socks5_wire};
 
 pub mod bind;
+mod datagrams;
 mod http;
 mod relay;
 mod socks4;
@@ -85,7 +87,8 @@ impl ConnectError {
     }
 }
 
-/// Asks the node at the other end of `io` for `target`.
+/// Asks the node at the other end of `io` for `target`. Of [`Network::Udp`] the stream has one
+/// datagram per chunk.
 ///
 /// # Errors
 /// [`ConnectError`]; in any case within `within`, or the connector's `timeout` if shorter.
@@ -96,29 +99,76 @@ pub async fn connect(
     target: &Target,
     within: Duration,
 ) -> Result<BoxIo, ConnectError> {
-    let own = match config {
+    let asking = async {
+        match network {
+            Network::Tcp => stream(io, config, target).await,
+            Network::Udp => datagrams::connect(io, config, target).await,
+        }
+    };
+    in_time(timeout(config), within, asking).await
+}
+
+/// Asks the node at the other end of `io` to carry datagrams that each have their own destination:
+/// the chunks are packets ([`crate::io::datagrams`]), with a payload of up to `longest` bytes.
+///
+/// # Errors
+/// [`ConnectError`], as [`connect`].
+pub async fn associate(
+    io: BoxIo,
+    config: &ConnectorConfig,
+    longest: usize,
+    within: Duration,
+) -> Result<BoxIo, ConnectError> {
+    in_time(timeout(config), within, datagrams::associate(io, config, longest)).await
+}
+
+/// Asks a SOCKS5 node for a port of its own that takes packets (`relay: udp`), as long as the stream
+/// that is returned with it lives.
+///
+/// # Errors
+/// [`ConnectError`], as [`connect`].
+pub async fn udp_associate(
+    io: BoxIo,
+    config: &Socks5ConnectorConfig,
+    within: Duration,
+) -> Result<(BoxIo, Address), ConnectError> {
+    in_time(config.timeout, within, socks5::udp_associate(io, config)).await
+}
+
+async fn stream(
+    io: BoxIo,
+    config: &ConnectorConfig,
+    target: &Target,
+) -> Result<BoxIo, ConnectError> {
+    match config {
+        ConnectorConfig::Http(config) => http::connect(io, config, target).await,
+        ConnectorConfig::Socks4(config) => socks4::connect(io, config, target).await,
+        ConnectorConfig::Socks5(config) => socks5::connect(io, config, target).await,
+        ConnectorConfig::Relay(config) => self::relay::connect(io, config, target).await,
+        // The other end decides where it goes.
+        ConnectorConfig::Forward => Ok(io),
+        ConnectorConfig::Direct => Err(DIRECT),
+    }
+}
+
+const DIRECT: ConnectError = ConnectError::Cannot("a direct connector has no node to ask");
+
+/// The connector's own time limit.
+fn timeout(config: &ConnectorConfig) -> Option<Duration> {
+    match config {
         ConnectorConfig::Http(config) => config.timeout,
         ConnectorConfig::Socks4(config) => config.timeout,
         ConnectorConfig::Socks5(config) => config.timeout,
         ConnectorConfig::Relay(config) => config.timeout,
         ConnectorConfig::Forward | ConnectorConfig::Direct => None,
-    };
-    if network == Network::Udp {
-        return Err(ConnectError::Cannot("this connector carries no datagrams"));
     }
-    let asking = async {
-        match config {
-            ConnectorConfig::Http(config) => http::connect(io, config, target).await,
-            ConnectorConfig::Socks4(config) => socks4::connect(io, config, target).await,
-            ConnectorConfig::Socks5(config) => socks5::connect(io, config, target).await,
-            ConnectorConfig::Relay(config) => self::relay::connect(io, config, target).await,
-            // The other end decides where it goes.
-            ConnectorConfig::Forward => Ok(io),
-            ConnectorConfig::Direct => {
-                Err(ConnectError::Cannot("a direct connector has no node to ask"))
-            }
-        }
-    };
+}
+
+async fn in_time<T>(
+    own: Option<Duration>,
+    within: Duration,
+    asking: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
     let within = own.map_or(within, |own| own.min(within));
     tokio::time::timeout(within, asking).await.map_err(|_| ConnectError::Timeout)?
 }

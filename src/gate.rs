@@ -15,10 +15,12 @@ mod connections;
 mod limited;
 mod limits;
 mod requests;
+mod screened;
 mod traffic;
 
 pub use connections::Place;
 pub use limited::Limited;
+pub use screened::Screened;
 pub use traffic::Meter;
 
 use connections::Connections;

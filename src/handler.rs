@@ -11,16 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
 use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
-use crate::gate::bypass;
+use crate::gate::{Meter, bypass};
 use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
-use crate::route::{Ask, ForwardAsk, Forwarder, NodeError, Route, RouteContext, RouteError};
+use crate::route::{Ask, ForwardAsk, Forwarder, NodeError, Route, RouteContext, RouteError, To};
 
 mod access;
 mod auth;
 mod auto;
 mod bind;
+mod datagrams;
 mod error;
 mod http;
 mod relay;
@@ -72,6 +73,8 @@ pub struct Handler {
 enum Exchanged {
     /// A way to the target: pipe.
     Tunnel(BoxIo, BoxIo),
+    /// The same, of datagrams that the client wraps in its protocol.
+    Datagrams(BoxIo, BoxIo),
     /// Everything is already done.
     Done(Closed),
 }
@@ -110,17 +113,19 @@ impl Handler {
     }
 
     /// Serves one stream to its end, writes its access line and counts it. `stop` cuts it: the
-    /// client gets Close 1012 if it came over a WebSocket.
+    /// client gets Close 1012 if it came over a WebSocket. `meter` is for what the client sends
+    /// beside the stream, which is metered already.
     ///
     /// # Errors
     /// [`HandlerError`], already logged and counted: there was no tunnel.
     pub async fn serve(
         &self,
         inbound: Inbound,
+        meter: Option<Meter>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
-        let mut access = Access::new(inbound.peer, inbound.local);
+        let mut access = Access::new(inbound.peer, inbound.local, meter);
         let result = self.tunnel(inbound.io, &mut access, stop).await;
         self.metrics.ended(match &result {
             Ok(closed) => closed.reason.as_str(),
@@ -138,8 +143,9 @@ impl Handler {
     ) -> Result<Closed, HandlerError> {
         // Boxed: an idle tunnel must not carry the space of its exchange along.
         let exchanged = Box::pin(self.exchange(client, access, stop)).await?;
-        let (mut client, mut target) = match exchanged {
-            Exchanged::Tunnel(client, target) => (client, target),
+        let (mut client, mut target, wrapped) = match exchanged {
+            Exchanged::Tunnel(client, target) => (client, target, false),
+            Exchanged::Datagrams(client, target) => (client, target, true),
             Exchanged::Done(closed) => return Ok(closed),
         };
         let idle = match &self.config {
@@ -149,7 +155,8 @@ impl Handler {
             // As in GOST, these have none.
             HandlerConfig::Socks4(_) | HandlerConfig::Socks5(_) | HandlerConfig::Relay(_) => None,
         };
-        let idle = idle.into_iter().chain(self.ttl).min();
+        let datagrams = wrapped.then_some(datagrams::IDLE);
+        let idle = idle.into_iter().chain(self.ttl).chain(datagrams).min();
         let options = PipeOptions { idle, linger: self.linger };
         Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
             count(&self.metrics, direction, n);
@@ -228,7 +235,7 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let (client, user) = (access.peer, access.user.as_deref());
-        let ask = Ask { network: Network::Tcp, target, client, user };
+        let ask = Ask { network: Network::Tcp, to: To::Target(target), client, user };
         self.connected(self.route.connect(&ask), stop).await
     }
 

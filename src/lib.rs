@@ -44,6 +44,7 @@
 //! - *remote port*: a port that a chain's last node has for a service (`rtcp`, by BIND). Who comes to it
 //!   is a *peer*.
 //! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
+//! - *association*: datagrams that each have their own destination. *packet*: one with its address.
 //! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
 //!
 //! # Where do I change …?

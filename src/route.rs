@@ -5,6 +5,7 @@
 //! node that fails gives its place to the next one within the same attempt, before any byte of the
 //! client has left.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
 
 mod bind;
+mod associate;
 mod error;
 mod forward;
 mod hop;
@@ -40,11 +42,42 @@ pub struct Ask<'a> {
     /// Streams or datagrams.
     pub network: Network,
     /// Where to.
-    pub target: &'a Target,
+    pub to: To<'a>,
     /// Who asks: selector `hash` goes by it.
     pub client: SocketAddr,
     /// The user that the client proved to be: before its address.
     pub user: Option<&'a str>,
+}
+
+/// Where bytes or datagrams shall go.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    /// To one target.
+    Target(&'a Target),
+    /// Each datagram to where it says: an association, whose chunks are packets
+    /// ([`crate::io::datagrams`]). No bypass of a hop or node is asked for it, as in GOST.
+    Each {
+        /// The longest answer, in bytes.
+        longest: usize,
+    },
+}
+
+impl To<'_> {
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Target(target) => Some(target),
+            Self::Each { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(target) => target.fmt(f),
+            Self::Each { .. } => f.write_str("wherever each datagram says"),
+        }
+    }
 }
 
 /// What a route needs from its surroundings.
@@ -121,7 +154,7 @@ impl Route {
             match self.attempt(ask).await {
                 Err(e) if left > 0 => {
                     left -= 1;
-                    tracing::debug!(to = %ask.target, error = %e, left, "trying again");
+                    tracing::debug!(to = %ask.to, error = %e, left, "trying again");
                 }
                 result => return result,
             }
@@ -130,12 +163,15 @@ impl Route {
 
     async fn attempt(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
         let until = Deadline::after(self.within);
-        let target = if self.hops.is_empty() {
-            ask.target.clone()
-        } else {
-            self.resolved(&self.names, ask.target, until).await?
+        let resolved;
+        let to = match ask.to {
+            To::Target(target) if !self.hops.is_empty() => {
+                resolved = self.resolved(&self.names, target, until).await?;
+                To::Target(&resolved)
+            }
+            to => to,
         };
-        let ask = Ask { target: &target, ..*ask };
+        let ask = Ask { to, ..*ask };
         self.tried(self.plan(&ask), until, &ask).await
     }
 
@@ -196,19 +232,21 @@ impl Route {
     /// The hops up to the first one that the target passes by, each with its nodes in the order in
     /// which they are tried.
     fn plan(&self, ask: &Ask<'_>) -> Vec<(&Hop, Vec<usize>)> {
-        let hash = match ask.user {
-            Some(user) => Hashed::User(user),
-            None if self.hash_by_target => Hashed::Target(ask.target),
-            None => Hashed::Client(ask.client.ip()),
+        let target = ask.to.target();
+        let hash = match (ask.user, target) {
+            (Some(user), _) => Hashed::User(user),
+            (None, Some(target)) if self.hash_by_target => Hashed::Target(target),
+            _ => Hashed::Client(ask.client.ip()),
         };
-        let by = By { network: ask.network, target: Some(ask.target), hash };
+        let by = By { network: ask.network, target, hash };
         let mut plan = Vec::with_capacity(self.hops.len());
         for hop in &self.hops {
-            let passed_by = bypass::matches(&hop.bypasses, ask.network, ask.target);
+            let passed_by =
+                target.is_some_and(|to| bypass::matches(&hop.bypasses, ask.network, to));
             let order = if passed_by { Vec::new() } else { hop.nodes.order(&by) };
             if order.is_empty() {
                 tracing::debug!(
-                    to = %ask.target, hop = hop.name, hops = plan.len(),
+                    to = %ask.to, hop = hop.name, hops = plan.len(),
                     "passed by: the chain ends before this hop"
                 );
                 break;

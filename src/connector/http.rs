@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::ConnectError;
-use crate::base::Target;
+use crate::base::{Network, Target};
 use crate::config::model::HttpConnectorConfig;
 use crate::io::{BoxIo, Exchange};
 use crate::proto::http1::{ResponseHead, canonical_name, field_line};
@@ -19,8 +19,19 @@ pub(super) async fn connect(
     config: &HttpConnectorConfig,
     target: &Target,
 ) -> Result<BoxIo, ConnectError> {
+    ask(io, config, &target.to_string(), Network::Tcp).await
+}
+
+/// Sends a request and waits for its answer.
+pub(super) async fn ask(
+    io: BoxIo,
+    config: &HttpConnectorConfig,
+    authority: &str,
+    network: Network,
+) -> Result<BoxIo, ConnectError> {
     let mut node = Exchange::new(io);
-    node.write(request(config, target).as_bytes()).await.map_err(ConnectError::Io)?;
+    let request = request(config, authority, network);
+    node.write(request.as_bytes()).await.map_err(ConnectError::Io)?;
     let answer: ResponseHead = node.read(MAX_HEAD).await.map_err(ConnectError::answer)?;
     // Exactly 200, as GOST: another 2xx has no tunnel behind it in practice.
     match answer.status {
@@ -31,7 +42,7 @@ pub(super) async fn connect(
 }
 
 /// The bytes of GOST's connector: Go's request, its fields sorted by name.
-fn request(config: &HttpConnectorConfig, target: &Target) -> String {
+fn request(config: &HttpConnectorConfig, authority: &str, network: Network) -> String {
     let mut agent = Some("Go-http-client/1.1");
     let mut fields = BTreeMap::new();
     for (name, value) in &config.header {
@@ -49,8 +60,11 @@ fn request(config: &HttpConnectorConfig, target: &Target) -> String {
         let basic = format!("Basic {}", STANDARD.encode(plain));
         fields.insert("Proxy-Authorization".into(), basic);
     }
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\n");
-    request.push_str(&field_line("Host", &target.to_string()));
+    if network == Network::Udp {
+        fields.insert("X-Gost-Protocol".into(), "udp".into());
+    }
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\n");
+    request.push_str(&field_line("Host", authority));
     if let Some(agent) = agent {
         request.push_str(&field_line("User-Agent", agent));
     }
@@ -66,7 +80,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::base::{Network, Secret};
+    use crate::base::Secret;
     use crate::config::model::{ConnectorConfig, Credentials};
     use crate::connector::connect;
     use crate::io::AsyncIo;
@@ -87,7 +101,7 @@ mod tests {
     fn the_request_is_gost_s() {
         let mut config = HttpConnectorConfig::default();
         assert_eq!(
-            request(&config, &target()),
+            request(&config, &target().to_string(), Network::Tcp),
             "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\
              User-Agent: Go-http-client/1.1\r\nProxy-Connection: keep-alive\r\n\r\n"
         );
@@ -96,7 +110,7 @@ mod tests {
         config.header.insert("x-team".into(), "a\r\nb".into());
         config.header.insert("user-agent".into(), String::new());
         assert_eq!(
-            request(&config, &target()),
+            request(&config, &target().to_string(), Network::Tcp),
             "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\
              Proxy-Authorization: Basic dTpw\r\nProxy-Connection: keep-alive\r\n\
              X-Team: a  b\r\n\r\n"

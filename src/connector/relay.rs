@@ -23,11 +23,20 @@ pub(super) async fn connect(
     config: &RelayConnectorConfig,
     target: &Target,
 ) -> Result<BoxIo, ConnectError> {
-    let (command, network, auth) = (command::CONNECT, Network::Tcp, auth(config));
-    let request = Request { command, network, auth, address: Some(target.into()) };
+    ask(io, config, (command::CONNECT, Network::Tcp), target.into()).await
+}
+
+/// Sends a request. Whoever asks for a BIND waits for the response, as in GOST.
+pub(super) async fn ask(
+    io: BoxIo,
+    config: &RelayConnectorConfig,
+    (command, network): (u8, Network),
+    address: Address,
+) -> Result<BoxIo, ConnectError> {
+    let request = Request { command, network, auth: auth(config), address: Some(address) };
     let mut node = Exchange::new(io);
     node.write(&request.encode()).await.map_err(ConnectError::Io)?;
-    if !config.nodelay {
+    if !config.nodelay && command != command::BIND {
         return Ok(Box::new(Unanswered { io: node.into_io(), seen: Some(Vec::new()) }));
     }
     let response: Response = node.read(MAX_MESSAGE).await.map_err(ConnectError::answer)?;

@@ -51,6 +51,29 @@ pub(super) async fn came(stream: &mut Exchange) -> Result<Address, ConnectError>
     }
 }
 
+/// A stream for datagrams: GOST's UDP-over-TCP, whose packets follow on it.
+pub(super) async fn udp_tun(
+    io: BoxIo,
+    config: &Socks5ConnectorConfig,
+) -> Result<BoxIo, ConnectError> {
+    let mut node = Exchange::new(io);
+    greet(&mut node, config).await?;
+    ask(&mut node, command::UDP_TUN, Address::unspecified()).await?;
+    Ok(node.into_io())
+}
+
+/// The same as RFC 1928 has it: the node takes packets at a port of its own, whose address is
+/// returned, as long as the stream lives.
+pub(super) async fn udp_associate(
+    io: BoxIo,
+    config: &Socks5ConnectorConfig,
+) -> Result<(BoxIo, Address), ConnectError> {
+    let mut node = Exchange::new(io);
+    greet(&mut node, config).await?;
+    let bound = ask(&mut node, command::UDP_ASSOCIATE, Address::unspecified()).await?;
+    Ok((node.into_io(), bound))
+}
+
 /// Agrees on a method and proves who we are.
 async fn greet(node: &mut Exchange, config: &Socks5ConnectorConfig) -> Result<(), ConnectError> {
     let mut offered = vec![method::NONE];

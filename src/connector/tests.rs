@@ -4,6 +4,8 @@ use std::future::poll_fn;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+mod datagrams;
+
 use super::*;
 use crate::base::Secret;
 use crate::config::model::{

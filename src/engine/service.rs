@@ -90,10 +90,11 @@ impl Service {
             inbound.io = Box::new(Limited::new(inbound.io, meter.clone(), datagrams));
         }
         let handler = self.handler.load_full();
+        let meter = pass.meter.clone();
         let stop = self.stop.clone();
         let serve = async move {
             // The handler logs and counts how it ends.
-            let _ = handler.serve(inbound, &stop).await;
+            let _ = handler.serve(inbound, meter, &stop).await;
             drop(pass);
         };
         self.tracker.spawn(self.streams.track_future(serve));
@@ -178,9 +179,6 @@ impl Services {
         key: &ServiceKey,
         config: &ServiceConfig,
     ) -> Result<(), String> {
-        if let Some(option) = config.handler.unserved() {
-            return Err(format!("handler.metadata.{option}: not supported yet; remove it"));
-        }
         let running = self.running.get(key);
         let stopping = running.map_or_else(CancellationToken::new, |s| s.stopping.clone());
         let context = HandlerContext {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::HandlerError;
 use crate::base::{Closed, ServiceKey, Target};
+use crate::gate::Meter;
 use crate::metrics::ServiceMetrics;
 
 /// What is known of a stream so far.
@@ -14,6 +15,8 @@ pub(super) struct Access {
     pub(super) peer: SocketAddr,
     /// Our address, as the client sees it.
     pub(super) local: SocketAddr,
+    /// For what the client sends beside the stream.
+    pub(super) meter: Option<Meter>,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,
@@ -22,8 +25,8 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { peer, local, started: Instant::now(), user: None, target: None }
+    pub(super) fn new(peer: SocketAddr, local: SocketAddr, meter: Option<Meter>) -> Self {
+        Self { peer, local, meter, started: Instant::now(), user: None, target: None }
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {

@@ -21,6 +21,9 @@ pub enum HandlerError {
     /// A command that is switched off, or that no server has.
     #[error("the client's command {0:#04x} is switched off or unknown")]
     Disabled(u8),
+    /// UDP over HTTP, without `udp`.
+    #[error("the client asks for UDP over HTTP, which is switched off; `udp: true` allows it")]
+    NoDatagrams,
     /// A request that a proxy cannot serve.
     #[error("{0:?} is not something to connect to")]
     BadTarget(String),
@@ -66,7 +69,7 @@ impl HandlerError {
             Self::NoRequest => "no_request",
             Self::Slow => "slow",
             Self::Malformed(_) | Self::BadTarget(_) => "bad_request",
-            Self::Disabled(_) => "unsupported",
+            Self::Disabled(_) | Self::NoDatagrams => "unsupported",
             Self::Unauthorized => "unauthorized",
             Self::Bypassed => "bypassed",
             Self::NotBound(_) => "bind_failed",

@@ -12,6 +12,7 @@ use crate::io::{AsyncIo, BoxIo, Ending, Read, ended, read_wire};
 use crate::proto::http1::RequestHead;
 
 mod counted;
+mod datagrams;
 mod fields;
 mod forward;
 
@@ -50,6 +51,10 @@ impl Handler {
                 }
             }
         }
+        if head.headers.get("x-gost-protocol") == Some("udp") {
+            let asked = self.http_datagrams(config, client, &read, access, stop);
+            return Box::pin(asked).await;
+        }
         let connect = head.method == "CONNECT";
         let target = match target_of(head) {
             Ok(target) => target,
@@ -69,14 +74,7 @@ impl Handler {
         }
         match self.connect(&target, access, stop).await {
             Ok(upstream) => {
-                let established = reply::established(config);
-                // It has room at once, unless the client let our answers to its pings pile up.
-                let written = tokio::select! {
-                    written = reply::write(&mut client, established.as_bytes()) => written,
-                    () = tokio::time::sleep(HEAD_TIMEOUT) => return Err(HandlerError::Slow),
-                    () = stop.cancelled() => return Err(HandlerError::Stopped),
-                };
-                written.map_err(HandlerError::ClientGone)?;
+                answered(&mut client, &reply::established(config), stop).await?;
                 Ok(Exchanged::Tunnel(client.into_io(read.leftover()), upstream))
             }
             Err(e) => {
@@ -85,6 +83,21 @@ impl Handler {
             }
         }
     }
+}
+
+/// Writes the answer that opens the way.
+async fn answered(
+    client: &mut AsyncIo,
+    answer: &str,
+    stop: &CancellationToken,
+) -> Result<(), HandlerError> {
+    // It has room at once, unless the client let our answers to its pings pile up.
+    let written = tokio::select! {
+        written = reply::write(client, answer.as_bytes()) => written,
+        () = tokio::time::sleep(HEAD_TIMEOUT) => return Err(HandlerError::Slow),
+        () = stop.cancelled() => return Err(HandlerError::Stopped),
+    };
+    written.map_err(HandlerError::ClientGone)
 }
 
 async fn read_head(client: &mut AsyncIo) -> Result<Read<RequestHead>, HandlerError> {
@@ -103,6 +116,7 @@ fn target_of_parts(method: &str, url: &str, host: Option<&str>) -> Result<Target
     let bad = || bad_target(url);
     let connect = method == "CONNECT";
     let authority = match url.split_once("://") {
+        _ if connect && url.is_empty() => return Err(bad()),
         _ if connect => url,
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -180,7 +194,8 @@ mod tests {
     async fn a_client_that_takes_no_answer_is_ended_by_a_stop() {
         let (ours, mut client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
-        let served = tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), &stop));
+        let served =
+            tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), None, &stop));
         let stopped = async {
             client.write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -194,7 +209,7 @@ mod tests {
     async fn a_tunnel_costs_little_while_it_is_idle() {
         let (ours, _client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
-        let size = size_of_val(&handler.serve(inbound(ours), &stop));
+        let size = size_of_val(&handler.serve(inbound(ours), None, &stop));
         assert!(size <= 2048, "{size} bytes");
     }
 
@@ -227,6 +242,7 @@ mod tests {
             ("CONNECT [::1]:9 HTTP/1.1\r\n\r\n", Some("[::1]:9")),
             ("CONNECT :9 HTTP/1.1\r\n\r\n", Some(":9")),
             ("CONNECT a:99999 HTTP/1.1\r\n\r\n", None),
+            ("CONNECT  HTTP/1.1\r\n\r\n", None),
             ("GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", Some("a:80")),
             ("GET http://u:p@a:81?x HTTP/1.1\r\n\r\n", Some("a:81")),
             ("GET https://a/ HTTP/1.1\r\n\r\n", None),

@@ -6,6 +6,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::datagrams::relayed;
 use super::talk::Refused;
 use super::{Access, Exchanged, Handler, HandlerError, auth};
 use crate::base::{Network, Target};
@@ -35,16 +36,24 @@ impl Handler {
         let answer = |status| Response::new(status).encode();
         // As GOST: a forwarder goes its own way, whatever the client wants.
         if config.forward.is_some() {
-            return match self.forward_to(Network::Tcp, access, stop).await {
-                Ok(upstream) => self.granted(client, &answer(status::OK), upstream, stop).await,
+            return match self.forward_to(request.network, access, stop).await {
+                Ok(upstream) => {
+                    let client = self.told(client, &answer(status::OK), stop).await?;
+                    Ok(relayed(request.network, client, upstream))
+                }
                 Err(error @ HandlerError::Route(RouteError::NoTarget)) => {
                     self.refused(client, answer(status::SERVICE_UNAVAILABLE), error).await
                 }
                 Err(error) => self.refused(client, answer(status::HOST_UNREACHABLE), error).await,
             };
         }
-        if config.bind && (request.command, request.network) == (command::BIND, Network::Tcp) {
-            return self.relay_bind(config, &request, client, access, stop).await;
+        if config.bind && request.command == command::BIND {
+            return match request.network {
+                Network::Tcp => self.relay_bind(config, &request, client, access, stop).await,
+                Network::Udp => {
+                    self.relay_association(config, &request, client, access, stop).await
+                }
+            };
         }
         let target = match wanted(&request) {
             Ok(target) => target,
@@ -54,8 +63,15 @@ impl Handler {
         if let Err(error) = self.check_target(request.network, &target) {
             return self.refused(client, answer(status::FORBIDDEN), error).await;
         }
-        match self.connect(&target, access, stop).await {
-            Ok(upstream) => self.granted(client, &answer(status::OK), upstream, stop).await,
+        let upstream = match request.network {
+            Network::Tcp => self.connect(&target, access, stop).await,
+            Network::Udp => self.datagrams(&target, access, stop).await,
+        };
+        match upstream {
+            Ok(upstream) => {
+                let client = self.told(client, &answer(status::OK), stop).await?;
+                Ok(relayed(request.network, client, upstream))
+            }
             Err(error) => self.refused(client, answer(status::NETWORK_UNREACHABLE), error).await,
         }
     }
@@ -82,16 +98,16 @@ async fn ask(
     Ok(request)
 }
 
-/// The target of a CONNECT of streams.
+/// The target of a CONNECT.
 fn wanted(request: &Request) -> Result<Target, Refused> {
     let refused = |status, error| Refused { error, answer: Response::new(status).encode() };
-    match (request.command, request.network) {
-        (0 | command::CONNECT, Network::Tcp) => {}
+    match request.command {
+        0 | command::CONNECT => {}
         // Switched off, as GOST has it unless `bind` is set.
-        (command::BIND, _) | (_, Network::Udp) => {
+        command::BIND => {
             return Err(refused(status::FORBIDDEN, HandlerError::Disabled(request.command)));
         }
-        (other, _) => return Err(refused(status::BAD_REQUEST, HandlerError::Disabled(other))),
+        other => return Err(refused(status::BAD_REQUEST, HandlerError::Disabled(other))),
     }
     let none = || HandlerError::BadTarget("no address".into());
     let address = request.address.as_ref().ok_or_else(|| refused(status::BAD_REQUEST, none()))?;

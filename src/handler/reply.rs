@@ -31,6 +31,12 @@ pub(super) fn established(config: &HttpHandlerConfig) -> String {
     format!("HTTP/1.1 200 Connection established\r\n{agent}\r\n")
 }
 
+/// The answer to a client whose datagrams are carried on its stream.
+pub(super) fn carries_datagrams(config: &HttpHandlerConfig) -> String {
+    let fields = config.header.iter().map(|(name, value)| field_line(name, value));
+    format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", fields.collect::<String>())
+}
+
 /// The bytes of a refusal. `had_proxy_connection`: the request had `Proxy-Connection: keep-alive`.
 pub(super) fn refusal(
     refusal: Refusal,

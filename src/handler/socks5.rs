@@ -1,4 +1,4 @@
-//! Handler `socks5`, as GOST's: CONNECT and BIND with or without a user name and password.
+//! Handler `socks5`, as GOST's: CONNECT, BIND and datagrams, with or without a user name and password.
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,12 @@ impl Handler {
             command::BIND | command::MUX_BIND if config.bind => {
                 return self.socks5_bind(config, &request, client, access, stop).await;
             }
+            command::UDP_ASSOCIATE if config.udp_associate => {
+                return self.udp_associate(config, client, access, stop).await;
+            }
+            command::UDP_TUN if tunnels(config, &request) => {
+                return self.udp_tun(config, &request.address, client, access, stop).await;
+            }
             // Switched off, as GOST has it unless `bind` or `udp` is set.
             command::BIND | command::UDP_ASSOCIATE | command::MUX_BIND | command::UDP_TUN => {
                 let error = HandlerError::Disabled(request.command);
@@ -59,6 +65,11 @@ impl Handler {
             Err(error) => self.refused(client, refusal(reply::UNREACHABLE), error).await,
         }
     }
+}
+
+/// Whether GOST's UDP-over-TCP is on; with a port it is GOST's BIND for datagrams.
+fn tunnels(config: &Socks5HandlerConfig, request: &Request) -> bool {
+    if request.address.port == 0 { config.udp } else { config.bind }
 }
 
 /// Greets, lets the client prove who it is, and hears what it wants.

@@ -51,16 +51,26 @@ impl Handler {
         self.heard(ANSWER, stop, writing).await
     }
 
-    /// Tells the client that the way is open, in a message of its own.
+    /// Tells the client that the way is open, and pipes.
     pub(super) async fn granted(
         &self,
-        mut client: Exchange,
+        client: Exchange,
         answer: &[u8],
         upstream: BoxIo,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
+        Ok(Exchanged::Tunnel(self.told(client, answer, stop).await?, upstream))
+    }
+
+    /// Tells the client that it is served: what follows on its stream is payload.
+    pub(super) async fn told(
+        &self,
+        mut client: Exchange,
+        answer: &[u8],
+        stop: &CancellationToken,
+    ) -> Result<BoxIo, HandlerError> {
         match self.answered(&mut client, answer, stop).await {
-            Ok(()) => Ok(Exchanged::Tunnel(client.into_io(), upstream)),
+            Ok(()) => Ok(client.into_io()),
             Err(Refused { error, .. }) => Err(error),
         }
     }

@@ -5,37 +5,58 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 mod bind;
+mod datagrams;
 mod proxies;
 
 use super::*;
 use crate::base::{ListenAddr, Origin, Secret};
 use crate::config::model::{
-    AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, HttpHandlerConfig, TcpListenerConfig,
-    Users,
+    AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, Gates, HttpHandlerConfig,
+    TcpListenerConfig, Users,
 };
+use crate::gate::Gate;
 use crate::metrics::Metrics;
-use crate::net::dial::{DialError, DialRequest, Dialing};
+use crate::net::dial::{AssociateRequest, DialError, DialRequest, Dialing};
+use crate::net::listen::BindError;
 
 /// A world of one target.
 #[derive(Default)]
 struct World {
     /// The far ends of what was dialled, in order.
     dialled: Mutex<Vec<(Target, DuplexStream)>>,
+    /// The far ends of ways for datagrams: to a target, or to wherever each says.
+    datagrams: Mutex<Vec<(String, datagrams::Far)>>,
     /// Nothing listens.
     refuses: bool,
 }
 
 impl Dial for World {
-    fn dial<'a>(&'a self, DialRequest { target, .. }: DialRequest<'a>) -> Dialing<'a> {
+    fn dial<'a>(&'a self, request: DialRequest<'a>) -> Dialing<'a> {
+        let DialRequest { target, network, .. } = request;
         Box::pin(async move {
             if self.refuses {
                 let source = std::io::ErrorKind::ConnectionRefused.into();
                 return Err(DialError::Refused { target: target.clone(), source });
             }
+            if network == Network::Udp {
+                let (near, far) = datagrams::pair();
+                self.datagrams.lock().push((target.to_string(), far));
+                return Ok(near);
+            }
             let (near, far) = duplex(64 * 1024);
             self.dialled.lock().push((target.clone(), far));
             Ok(Box::new(near) as BoxIo)
         })
+    }
+
+    fn associate(&self, request: AssociateRequest<'_>) -> Result<(BoxIo, SocketAddr), BindError> {
+        let addr = request.port.cloned().unwrap_or(ListenAddr::port(0));
+        if self.refuses {
+            return Err(BindError::new(&addr, std::io::ErrorKind::AddrInUse.into()));
+        }
+        let (near, far) = datagrams::pair();
+        self.datagrams.lock().push((addr.to_string(), far));
+        Ok((near, ([10, 0, 0, 1], 5000).into()))
     }
 }
 
@@ -59,16 +80,25 @@ struct Served {
 }
 
 fn serving(handler: HandlerConfig, world: World) -> Served {
-    serving_over(64 * 1024, handler, world)
+    serving_with(handler, world, Gates::default())
 }
 
-/// The same with so many bytes on their way at most.
-#[allow(clippy::disallowed_methods, reason = "a test's task")]
+fn serving_with(handler: HandlerConfig, world: World, gates: Gates) -> Served {
+    served(64 * 1024, handler, world, gates)
+}
+
+/// With so many bytes on their way at most.
 fn serving_over(size: usize, handler: HandlerConfig, world: World) -> Served {
+    served(size, handler, world, Gates::default())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test's task")]
+fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Served {
     let key = ServiceKey::new(Origin::Files, "s");
     let metrics = Metrics::new().unwrap().service(&key);
     let listener = ListenerConfig::Tcp(TcpListenerConfig::default());
-    let config = ServiceConfig::new("s", ListenAddr::port(0), listener, handler);
+    let mut config = ServiceConfig::new("s", ListenAddr::port(0), listener, handler);
+    config.gates = gates;
     let world = Arc::new(world);
     let stopping = CancellationToken::new();
     let context = HandlerContext {
@@ -83,7 +113,8 @@ fn serving_over(size: usize, handler: HandlerConfig, world: World) -> Served {
     let inbound = Inbound { io: Box::new(near), peer: addr, local: addr };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
-    let result = tokio::spawn(async move { handler.serve(inbound, &stopped).await });
+    let meter = Gate::new(&config.gates).meter(addr.ip());
+    let result = tokio::spawn(async move { handler.serve(inbound, meter, &stopped).await });
     Served { client, world, metrics, stop, stopping, result }
 }
 
@@ -94,6 +125,22 @@ impl Served {
 
     async fn hears(&mut self, text: &str) {
         assert_eq!(heard(&mut self.client, text.len()).await, text);
+    }
+
+    async fn sends(&mut self, bytes: &[u8]) {
+        self.client.write_all(bytes).await.unwrap();
+    }
+
+    async fn gets(&mut self, bytes: &[u8]) {
+        let mut got = vec![0; bytes.len()];
+        self.client.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, bytes);
+    }
+
+    async fn gets_last(&mut self, bytes: &[u8]) {
+        let mut got = Vec::new();
+        self.client.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, bytes);
     }
 
     /// Everything up to the end.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::{ListenAddr, Target};
 use crate::connector::ConnectError;
 use crate::net::dial::DialError;
+use crate::net::listen::BindError;
 use crate::net::tls::TlsError;
 use crate::transport::ws_client::WsConnectError;
 
@@ -70,6 +71,17 @@ pub enum RouteError {
         /// What went wrong.
         source: ConnectError,
     },
+    /// A node does not carry datagrams.
+    #[error("node {node}, asked to carry datagrams")]
+    Associate {
+        /// Its name.
+        node: String,
+        /// What went wrong.
+        source: ConnectError,
+    },
+    /// No port could be had for datagrams.
+    #[error("no port for datagrams")]
+    Port(#[source] BindError),
     /// A node was silent for longer than this attempt may take.
     #[error("node {node}: no answer in time")]
     Slow {
@@ -88,11 +100,13 @@ impl RouteError {
             Self::Dial(e) | Self::Node { source: e, .. } => e.label(),
             Self::Tls { source, .. } => source.label(),
             Self::Handshake { source, .. } => source.label(),
-            Self::Connect { source, .. } | Self::Bind { source, .. } => source.label(),
+            Self::Connect { source, .. }
+            | Self::Bind { source, .. }
+            | Self::Associate { source, .. } => source.label(),
             Self::Session(error) => error.label(),
             Self::Stream { .. } => "handshake",
             Self::Slow { .. } => "timeout",
-            Self::NoTarget => "other",
+            Self::NoTarget | Self::Port(_) => "other",
         }
     }
 

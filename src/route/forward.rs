@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::select::{By, Candidate, Choice, Hashed};
 use super::share::Deadline;
-use super::{Ask, Route, RouteError};
+use super::{Ask, Route, RouteError, To};
 use crate::base::{Network, Target};
 use crate::config::model::{ForwardConfig, ForwardNodeConfig, Standing};
 use crate::gate::bypass;
@@ -59,7 +59,7 @@ impl Forwarder {
         while let Some(index) = order.next() {
             let Some(node) = self.0.node(index) else { continue };
             let ForwardAsk { network, client, user } = *ask;
-            let ask = Ask { network, target: &node.target, client, user };
+            let ask = Ask { network, to: To::Target(&node.target), client, user };
             let within = match order.len() {
                 // The route has its own limits.
                 0 => Duration::MAX,

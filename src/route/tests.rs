@@ -133,8 +133,14 @@ impl Tried {
         let target = target.parse().unwrap();
         let client = ([10, 0, 0, 1], 1).into();
         self.route
-            .connect(&Ask { network: Network::Tcp, target: &target, client, user: None })
+            .connect(&Ask { network: Network::Tcp, to: To::Target(&target), client, user: None })
             .await
+    }
+
+    async fn associates(&self) -> Result<BoxIo, RouteError> {
+        let client = ([10, 0, 0, 1], 1).into();
+        let to = To::Each { longest: 4096 };
+        self.route.connect(&Ask { network: Network::Udp, to, client, user: None }).await
     }
 
     fn counted(&self, node: &str, result: &str) -> bool {
@@ -309,10 +315,39 @@ async fn names_are_resolved_for_socks4_without_4a() {
     let ask = async |target: &str| {
         let target = target.parse().unwrap();
         let client = ([10, 0, 0, 1], 1).into();
-        tried.0.connect(&Ask { network: Network::Tcp, target: &target, client, user: None }).await
+        tried
+            .0
+            .connect(&Ask { network: Network::Tcp, to: To::Target(&target), client, user: None })
+            .await
     };
     assert!(ask("both.test:80").await.is_ok());
     assert_eq!(*world.asked.lock(), b"\x04\x01\0\x50\x01\x02\x03\x04\0");
     let error = ask("six.test:80").await.err().unwrap();
     assert!(error.to_string().contains("no IPv4 address"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_association_fails_over_as_a_stream_does() {
+    let tried = route(vec![hop("refuses mute well")]);
+    assert!(tried.associates().await.is_ok());
+    assert_eq!(tried.world.dialled(), "refuses mute well");
+    assert!(tried.counted("well", "ok") && tried.counted("mute", "timeout"));
+    let tried = route(vec![hop("says-no")]);
+    let error = tried.associates().await.err().unwrap();
+    assert_eq!(error.to_string(), "node hop/says-no, asked to carry datagrams");
+    assert_eq!(error.label(), "proxy");
+}
+
+/// Its datagrams go to many targets, so none is asked about.
+#[tokio::test]
+async fn an_association_passes_no_hop_by() {
+    let all = || {
+        let patterns = vec![TargetPattern { host: Pattern::Glob("*".into()), ports: None }];
+        vec![Arc::new(Bypass { patterns, ..Default::default() })]
+    };
+    let mut hop = hop("well");
+    (hop.bypasses, hop.nodes[0].bypasses) = (all(), all());
+    let tried = route(vec![hop]);
+    assert!(tried.associates().await.is_ok());
+    assert_eq!(tried.world.dialled(), "well");
 }

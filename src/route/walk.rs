@@ -6,14 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::associate::beside;
 use super::error::RouteError;
 use super::hop::{Hop, NoSession, Node};
 use super::share::Deadline;
-use super::{Ask, Route};
+use super::{Ask, Route, To};
 use crate::base::{Host, Network, Target};
 use crate::config::model::{ConnectorConfig, DialerConfig, MuxConfig, WsDialerConfig};
 use crate::connector::{self, ConnectError};
 use crate::io::BoxIo;
+use crate::io::datagrams::Addressed;
 use crate::net::dial::{DialError, DialRequest};
 use crate::transport::mux_pool::PoolError;
 use crate::transport::ws_client;
@@ -43,7 +45,7 @@ pub(super) trait Goal: fmt::Display + Sync {
 
 impl fmt::Display for Ask<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.target.fmt(f)
+        self.to.fmt(f)
     }
 }
 
@@ -81,30 +83,49 @@ type Walking<'w> = Pin<Box<dyn Future<Output = Result<BoxIo, Failed>> + Send + '
 impl Walk<'_> {
     /// A stream to the target through every node.
     async fn to(&self, ask: &Ask<'_>) -> Result<BoxIo, Failed> {
+        let target = match ask.to {
+            To::Target(target) => target,
+            To::Each { longest } => return self.associate(longest).await,
+        };
         let Some((last, step)) = self.asked(self.steps.len()) else {
             let names = &self.route.names;
             let request = DialRequest {
                 network: ask.network,
                 names,
                 within: Some(self.until.left()),
-                ..DialRequest::new(&self.route.origin, ask.target)
+                ..DialRequest::new(&self.route.origin, target)
             };
             let dialled = self.route.dialer.dial(request).await;
             return dialled.map_err(|e| Failed { error: e.into(), blame: Blame::Nobody });
         };
         let node = step.node;
         let connector = &node.config.connector;
-        let target = self.route.sayable(connector, ask.target, self.until).await;
-        let target = target.map_err(|e| Failed { error: e.into(), blame: Blame::Nobody })?;
+        let said = self.route.sayable(connector, target, self.until).await;
+        let said = said.map_err(|e| Failed { error: e.into(), blame: Blame::Nobody })?;
+        if let (Network::Udp, Some(config)) = (ask.network, beside(connector)) {
+            let packets = self.beside(last, step, config).await?;
+            return Ok(Box::new(Addressed::new(packets, (&said).into())));
+        }
         let io = self.carrier(last, step).await?;
-        let connected = connector::connect(io, connector, ask.network, &target, self.answer).await;
-        let silent = connected.as_ref().is_err_and(ConnectError::is_silence);
+        let connected = connector::connect(io, connector, ask.network, &said, self.answer).await;
+        self.answered(last, step, connected, |source| connect_error(node, target, source))
+    }
+
+    /// What the last node's answer says of it.
+    pub(super) fn answered<T>(
+        &self,
+        last: usize,
+        step: Step<'_>,
+        answer: Result<T, ConnectError>,
+        error: impl FnOnce(ConnectError) -> RouteError,
+    ) -> Result<T, Failed> {
+        let silent = answer.as_ref().is_err_and(ConnectError::is_silence);
         if !silent {
             self.route.well(step);
         }
-        connected.map_err(|source| Failed {
+        answer.map_err(|source| Failed {
             blame: if silent { Blame::Silence(last) } else { Blame::Nobody },
-            error: connect_error(node, ask.target, source),
+            error: error(source),
         })
     }
 

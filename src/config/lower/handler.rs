@@ -161,6 +161,8 @@ fn http(
         keepalive: metadata.bool(&["http.keepalive", "keepalive"], findings),
         read_timeout: read_timeout(metadata, findings),
         idle_timeout: metadata.duration(&["idleTimeout"], findings),
+        udp: metadata.bool(&["udp"], findings),
+        udp_buffer_size: listener::udp_buffer_size(metadata, findings),
         hash_by_target: false,
     }
 }

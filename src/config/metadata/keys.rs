@@ -88,9 +88,6 @@ pub(crate) const HTTP_HANDLER: &[Table] = &[
         "probeResist",
         "probe_resist",
         "knock",
-        "udp",
-        "udp.bufferSize",
-        "udpBufferSize",
         "skipauth",
     ]),
     SNIFFING,
@@ -123,8 +120,7 @@ const SOCKS5: Table = Table::matters(&[
     "publicAddr",
 ]);
 
-/// Handler `auto` passes its map to all of its protocols. `udp` is socks5's there: UDP over HTTP is not
-/// had, and answered as by a GOST without the key.
+/// Handler `auto` passes its map to all of its protocols.
 pub(crate) const AUTO_HANDLER: &[Table] = &[
     Table::matters(&[
         "http.compression",

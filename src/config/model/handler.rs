@@ -53,6 +53,10 @@ pub struct HttpHandlerConfig {
     pub read_timeout: Option<Duration>,
     /// `idleTimeout`: silence that ends a tunnel.
     pub idle_timeout: Option<Duration>,
+    /// `udp`: GOST's UDP over HTTP.
+    pub udp: bool,
+    /// `udp.bufferSize`, 4096: the longest datagram.
+    pub udp_buffer_size: u32,
     /// `hash: host`: selector `hash` goes by the target instead of the client.
     pub hash_by_target: bool,
 }
@@ -67,6 +71,8 @@ impl Default for HttpHandlerConfig {
             keepalive: false,
             read_timeout: Some(defaults::READ_TIMEOUT),
             idle_timeout: None,
+            udp: false,
+            udp_buffer_size: defaults::UDP_BUFFER_SIZE,
             hash_by_target: false,
         }
     }
@@ -209,15 +215,6 @@ impl HandlerConfig {
             Self::Forward(forward) => Some(&forward.to),
             Self::Relay(relay) => relay.forward.as_deref(),
             Self::Auto(_) | Self::Http(_) | Self::Socks4(_) | Self::Socks5(_) => None,
-        }
-    }
-
-    /// A metadata key that is on and that this version does not serve.
-    pub fn unserved(&self) -> Option<&'static str> {
-        match self {
-            Self::Auto(auto) => auto.socks5.udp.then_some("udp"),
-            Self::Socks5(socks) => socks.udp.then_some("udp"),
-            _ => None,
         }
     }
 

@@ -110,7 +110,7 @@ impl Handler {
 impl Access {
     /// Of a tunnel from one who came to a client's port to the client.
     fn of_peer(&self, peer: SocketAddr) -> Self {
-        let mut access = Self::new(peer, self.local);
+        let mut access = Self::new(peer, self.local, None);
         access.user.clone_from(&self.user);
         access.target = Some(target(self.peer));
         access

@@ -29,22 +29,6 @@ const SOCKS4_CONNECT: &[u8] = b"\x04\x01\0\x50\0\0\0\x01\0a.test\0";
 const RELAY_CONNECT: &[u8] = b"\x01\x01\0\x0d\x02\0\x0a\x03\x06a.test\0\x50";
 
 impl Served {
-    pub(super) async fn sends(&mut self, bytes: &[u8]) {
-        self.client.write_all(bytes).await.unwrap();
-    }
-
-    pub(super) async fn gets(&mut self, bytes: &[u8]) {
-        let mut got = vec![0; bytes.len()];
-        self.client.read_exact(&mut got).await.unwrap();
-        assert_eq!(got, bytes);
-    }
-
-    pub(super) async fn gets_last(&mut self, bytes: &[u8]) {
-        let mut got = Vec::new();
-        self.client.read_to_end(&mut got).await.unwrap();
-        assert_eq!(got, bytes);
-    }
-
     /// The way to `a.test:80` is open in both directions.
     async fn is_open(&mut self) {
         let (target, mut far) = self.target().await;

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::base::Target;
 use crate::io::{Chunk, Io};
 use crate::proto::address::Address;
 use crate::proto::socks5::{FrameHeader, PacketHeader};
@@ -32,7 +33,7 @@ fn packet(addr: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 fn address(addr: &str) -> Address {
-    Address::from(&addr.parse().unwrap())
+    Address::from(&addr.parse::<Target>().unwrap())
 }
 
 /// The next datagram; empty at the end.

@@ -17,7 +17,7 @@ use adit::metrics::Metrics;
 use adit::net::dial::{Dial, DialRequest, Dialer, Dialing};
 use adit::net::guard::Guard;
 use adit::net::resolve::{Resolver, Search};
-use adit::route::{Ask, Route, RouteContext};
+use adit::route::{Ask, Route, RouteContext, To};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::ports;
@@ -91,7 +91,7 @@ fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>) {
 async fn request(route: &Route, target: &Target) -> Duration {
     let started = Instant::now();
     let client = ([127, 0, 0, 1], 1).into();
-    let ask = Ask { network: Network::Tcp, target, client, user: None };
+    let ask = Ask { network: Network::Tcp, to: To::Target(target), client, user: None };
     let io = route.connect(&ask).await.unwrap_or_else(|e| panic!("{e}: {:?}", e));
     let mut io = AsyncIo::new(io);
     io.write_all(b"hello").await.unwrap();

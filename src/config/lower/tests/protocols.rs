@@ -61,7 +61,7 @@ fn auto_gives_its_options_to_all_of_its_protocols() {
     let by_target =
         [auto.http.hash_by_target, auto.socks4.hash_by_target, auto.socks5.hash_by_target];
     assert_eq!(by_target, [true; 3]);
-    assert!(auto.socks5.udp && auto.http.keepalive);
+    assert!(auto.socks5.udp && auto.http.udp && auto.http.keepalive);
     // Negative is "none" for http and the default for SOCKS, as in GOST.
     assert_eq!((auto.http.read_timeout, auto.socks5.read_timeout), (None, defaults::READ_TIMEOUT));
 }

@@ -173,7 +173,6 @@ fn handlers_that_would_not_do_what_is_written() {
     ];
     let forward = "forwarder: {nodes: [{addr: 'h:1'}]}";
     for (kind, key, rest) in [
-        ("http", "udp", ""),
         ("http", "probeResist", ""),
         ("http", "knock", ""),
         ("http", "skipauth", ""),
