@@ -11,6 +11,7 @@ mod page;
 mod refusals;
 mod rtcp;
 mod table;
+mod udp;
 
 use ends::{Adit, BOTH_ROLES, End, Gost, listening};
 

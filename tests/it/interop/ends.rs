@@ -32,6 +32,15 @@ impl End {
 /// A port of this machine, once something listens there. The kernel is asked, not the port: two
 /// first connections at the same time are more than gost's mux dialer can take.
 pub fn listening(port: u16) -> SocketAddr {
-    eventually(&format!("port {port} listens"), Duration::from_secs(20), || listens(port));
+    there(port, ports::listens)
+}
+
+/// A port for datagrams, once it is taken.
+pub fn listening_udp(port: u16) -> SocketAddr {
+    there(port, ports::listens_udp)
+}
+
+fn there(port: u16, is_there: impl Fn(u16) -> bool) -> SocketAddr {
+    eventually(&format!("port {port} listens"), Duration::from_secs(20), || is_there(port));
     SocketAddr::from(([127, 0, 0, 1], port))
 }

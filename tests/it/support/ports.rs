@@ -20,8 +20,18 @@ pub fn free() -> u16 {
 
 /// Whether a TCP socket of this thread's network namespace listens on a port.
 pub fn listens(port: u16) -> bool {
-    let (port, state) = (format!(":{port:04X}"), "0A");
-    ["tcp", "tcp6"].iter().any(|table| {
+    // In the state LISTEN.
+    is_there(port, &["tcp", "tcp6"], "0A")
+}
+
+/// Whether a UDP socket of this thread's network namespace has a port and no peer.
+pub fn listens_udp(port: u16) -> bool {
+    is_there(port, &["udp", "udp6"], "07")
+}
+
+fn is_there(port: u16, tables: &[&str], state: &str) -> bool {
+    let port = format!(":{port:04X}");
+    tables.iter().any(|table| {
         let table = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
         table.lines().any(|line| {
             let mut words = line.split_whitespace().skip(1);
