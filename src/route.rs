@@ -17,8 +17,8 @@ use crate::io::BoxIo;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
 
-mod bind;
 mod associate;
+mod bind;
 mod error;
 mod forward;
 mod hop;

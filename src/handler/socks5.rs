@@ -1,4 +1,5 @@
-//! Handler `socks5`, as GOST's: CONNECT, BIND and datagrams, with or without a user name and password.
+//! Handler `socks5`, as GOST's: CONNECT, BIND and datagrams, with or without a user name and
+//! password.
 
 use tokio_util::sync::CancellationToken;
 

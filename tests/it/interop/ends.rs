@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::ports::listens;
+use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::tools;
 use crate::support::wait::eventually;

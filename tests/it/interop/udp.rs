@@ -278,10 +278,10 @@ fn datagrams_go_beside_the_stream_where_the_connector_says_so() {
 /// One source: gost writes the frames of several into each other.
 #[test]
 fn a_port_of_the_server_is_gost_s_remote_forward() {
-    for transport in ["ws", "mws"] {
+    for (protocol, transport) in [("relay", "ws"), ("relay", "mws"), ("socks5", "ws")] {
         let (client, server) = (Gost, Adit);
         let query = "&bind=true";
-        let row = Row { protocol: "relay", transport, query, asks: "", client, server };
+        let row = Row { protocol, transport, query, asks: "&notls=true", client, server };
         let tunnel = row.start("", "rudp", &format!("/{}?ttl=60s", echo()));
         round_trips(1, listening_udp(tunnel.entrance));
     }
