@@ -5,9 +5,12 @@
 //! the CEL [`rules`]. Objects are decoded by the controller, with the raw type itself.
 
 pub mod bounds;
+mod fit;
 pub mod rules;
 mod schema;
 mod status;
+
+pub use fit::misfits;
 
 use serde_json::{Value, json};
 
