@@ -9,8 +9,11 @@
 //! -L, -F  -> cmdline::parse -> raw::Config -> lower::lower -> model::ServiceConfig
 //! WsTunnel (serde)         /
 //! ```
+//!
+//! [`convert`] goes from one way to write it to another.
 
 pub mod cmdline;
+pub mod convert;
 pub mod defaults;
 pub mod error;
 pub mod files;

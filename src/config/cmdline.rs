@@ -14,7 +14,7 @@ use super::error::{ConfigErrors, Diagnostic, Findings};
 use super::raw;
 
 /// The chain that all `-F` make up, and all `-L` go through.
-const CHAIN: &str = "chain-0";
+pub(super) const CHAIN: &str = "chain-0";
 
 /// The most services that a command line stands for: port ranges multiply them.
 const MOST_SERVICES: usize = 4096;
@@ -86,9 +86,15 @@ pub fn parse(listen: &[String], forward: &[String]) -> Result<Line, ConfigErrors
     Ok(line)
 }
 
-fn through_chain(service: &mut raw::Service) {
+/// Whether it is the listener that goes through the chain, and not the handler.
+pub(super) fn is_remote(listener: &str) -> bool {
+    REMOTE.contains(&listener)
+}
+
+/// Sends a service through the chain.
+pub(super) fn through_chain(service: &mut raw::Service) {
     let listener = service.listener.get_or_insert_default();
-    if REMOTE.contains(&listener.kind.as_str()) {
+    if is_remote(&listener.kind) {
         listener.chain = CHAIN.into();
     } else {
         service.handler.get_or_insert_default().chain = CHAIN.into();

@@ -8,7 +8,7 @@ use super::{cmdline, raw, read};
 const EXAMPLES: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/gost-websocket-page.yaml"));
 
-const COMMANDS: &[(&str, &str)] = &[
+pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("ws://:8080", ""),
     ("wss://:8080", ""),
     ("mws://:8443", ""),
@@ -25,7 +25,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// The examples as in the page's source, and as someone copies them: without the outer columns.
-fn examples() -> impl Iterator<Item = String> {
+pub(super) fn examples() -> impl Iterator<Item = String> {
     let dedent = |text: &str| {
         let line = |l: &str| {
             let inner = l.strip_prefix('\t').or_else(|| l.strip_prefix("    "));

@@ -32,8 +32,8 @@ use super::files::Files;
 use super::model::ServiceConfig;
 use super::raw;
 use super::secrets::Secrets;
-use crate::base::GoDuration;
 use crate::base::duration::DurationError;
+use crate::base::{GoDuration, Reason};
 
 /// Who wrote the configuration, and so what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,12 @@ pub fn lower_tunnel(
     }
     let services = services(&spec.config, context, &mut findings);
     finish(Lowered { services, drain, warnings: Vec::new() }, findings)
+}
+
+/// Whether an error is only about what lies outside of the configuration, a file that was not read or
+/// a Secret that is not known: with it, the configuration may be fine.
+pub fn is_about_outside(error: &Diagnostic) -> bool {
+    error.reason == Reason::SecretNotFound || error.message.ends_with(file::NOT_READ)
 }
 
 fn finish(lowered: Lowered, findings: Findings) -> Result<Lowered, ConfigErrors> {

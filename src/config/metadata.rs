@@ -164,6 +164,17 @@ fn flatten<'a>(key: String, value: &'a Value, add: &mut impl FnMut(String, &'a V
     }
 }
 
+/// A map with dotted keys instead of nested maps: GOST's getters know no others.
+pub(crate) fn flat(map: &raw::Metadata) -> raw::Metadata {
+    let mut entries = raw::Metadata::new();
+    for (key, value) in map {
+        flatten(key.clone(), value, &mut |key, value| {
+            entries.insert(key, value.clone());
+        });
+    }
+    entries
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,5 +6,6 @@ mod shape;
 mod walk;
 mod yaml;
 
+pub(crate) use documents::TUNNEL_API;
 pub use documents::{Documents, TunnelDoc, read};
 pub(crate) use walk::go_bool;

@@ -7,6 +7,9 @@ use crate::config::model::Pem;
 use crate::config::raw;
 use crate::config::secrets::SecretData;
 
+/// How a message ends about a file that nobody has tried to read.
+pub(super) const NOT_READ: &str = "it was not there when files were read";
+
 /// The bytes of a file.
 pub(super) fn bytes(
     file: &str,
@@ -23,7 +26,7 @@ pub(super) fn bytes(
     let message = match context.files.0.get(file) {
         Some(Ok(bytes)) => return Some(bytes.clone()),
         Some(Err(error)) => format!("cannot read {file:?}: {error}"),
-        None => format!("cannot read {file:?}: it was not there when files were read"),
+        None => format!("cannot read {file:?}: {NOT_READ}"),
     };
     findings.invalid(path, message);
     None

@@ -13,7 +13,7 @@ use crate::config::raw;
 use crate::config::secrets::{SecretData, Secrets};
 
 /// The API version of `WsTunnel`.
-const TUNNEL_API: &str = "adit.dev/v1alpha1";
+pub(crate) const TUNNEL_API: &str = "adit.dev/v1alpha1";
 
 /// The namespace of objects that name none, as for kubectl.
 pub(super) const DEFAULT_NAMESPACE: &str = "default";
