@@ -5,6 +5,7 @@
 mod banner;
 mod check;
 mod controller;
+mod convert;
 mod files;
 mod output;
 mod places;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Controller(args) => controller::run(args).await,
         Command::Sidecar(args) => sidecar::run(args).await,
         Command::Check(args) => check::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Crd => print(&crate::crd::yaml()),
         Command::Version => print(concat!("adit ", env!("CARGO_PKG_VERSION"), "\n")),
     }

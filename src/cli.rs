@@ -9,7 +9,8 @@ use std::ffi::OsString;
 use clap::Parser;
 
 pub use args::{
-    CheckArgs, Cli, Command, ControllerArgs, Format, ProcessArgs, RunArgs, SidecarArgs,
+    CheckArgs, Cli, Command, ControllerArgs, ConvertArgs, Form, Format, ProcessArgs, RunArgs,
+    SidecarArgs,
 };
 
 /// Reads the process's arguments. Prints help or the error and ends the process where clap would.

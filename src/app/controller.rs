@@ -15,7 +15,7 @@ use crate::net::resolve::{Resolver, Search};
 
 /// Ports that a tunnel may bind besides the front port: not privileged, below the range that is
 /// kept for allocation, below the kernel's ephemeral ports.
-const PORTS: RangeInclusive<u16> = 1024..=19999;
+pub(super) const PORTS: RangeInclusive<u16> = 1024..=19999;
 
 /// Runs until a signal, or until a part of the controller ended, which ends the process.
 ///

@@ -46,12 +46,15 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    /// The documents if all of them could be read.
+    /// The documents if all of them could be read, and where each part is from.
     ///
     /// # Errors
     /// Everything that could not be read, each with its file.
-    pub(super) fn complete(self) -> Result<Documents, ConfigErrors> {
-        if self.errors.is_empty() { Ok(self.documents) } else { Err(ConfigErrors(self.errors)) }
+    pub(super) fn complete(self) -> Result<(Documents, Places), ConfigErrors> {
+        match self.errors.is_empty() {
+            true => Ok((self.documents, self.places)),
+            false => Err(ConfigErrors(self.errors)),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     );
     let inputs = Inputs::open(&args.config).context("cannot read standard input")?;
     if let Some(format) = args.output {
-        let merged = files::merge(&inputs, &line).complete()?;
+        let (merged, _) = files::merge(&inputs, &line).complete()?;
         return output::print(&merged, format);
     }
     let mut source = Source::new(inputs, line, args.reload)?;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::base::{GoDuration, ListenAddr};
+use crate::config::convert::is_label;
 use crate::telemetry::LogFormat;
 
 const LISTEN: &str =
@@ -41,6 +42,8 @@ pub enum Command {
     Sidecar(SidecarArgs),
     /// Say what is wrong with files; exit code 64 if something is
     Check(CheckArgs),
+    /// Write files, -L and -F as a WsTunnel, or a WsTunnel as GOST's YAML or a command line
+    Convert(ConvertArgs),
     /// Print the CustomResourceDefinition of WsTunnel
     Crd,
     /// Print the version
@@ -180,6 +183,58 @@ pub struct CheckArgs {
     /// A hop of the chain that the -L services dial through. Repeatable, in order
     #[arg(short = 'F', value_name = "URL")]
     pub forward: Vec<String>,
+}
+
+/// Arguments of `convert`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CONVERT)]
+pub struct ConvertArgs {
+    /// Files and folders of GOST services, WsTunnel and Secret manifests; - is standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// The same, as for `run`. Repeatable
+    #[arg(short = 'C', value_name = "FILE")]
+    pub config: Vec<String>,
+    /// The services of the command line, as for `run`.
+    #[arg(short = 'L', value_name = "URL", help = LISTEN)]
+    pub listen: Vec<String>,
+    /// A hop of the chain that the -L services dial through. Repeatable, in order
+    #[arg(short = 'F', value_name = "URL")]
+    pub forward: Vec<String>,
+    /// What to write: by default a WsTunnel, or GOST's YAML where the input is a WsTunnel
+    #[arg(short, long, value_name = "FORM")]
+    pub output: Option<Form>,
+    /// Name of the WsTunnel; by default that of the file
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    pub name: Option<String>,
+    /// Namespace of the WsTunnel and its Secrets
+    #[arg(short, long, value_name = "NS", value_parser = label)]
+    pub namespace: Option<String>,
+    /// Leave passwords in the WsTunnel; by default they become Secrets beside it
+    #[arg(long)]
+    pub inline_credentials: bool,
+}
+
+const CONVERT: &str = "What is not carried over as it is has a line on standard error. Exit code 64 if the input is wrong, or \
+nothing of it is left.";
+
+/// What `convert` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A WsTunnel, and Secrets for its passwords
+    Wst,
+    /// GOST's YAML
+    Gost,
+    /// Commands, one for each chain
+    Cmdline,
+}
+
+/// A name of the cluster's.
+fn label(text: &str) -> Result<String, String> {
+    match is_label(text) {
+        true => Ok(text.into()),
+        false => Err("write at most 63 lower-case letters, digits and hyphens between them".into()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, crate::base::duration::DurationError> {

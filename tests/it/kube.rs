@@ -4,6 +4,7 @@
 
 mod admission;
 mod controller;
+mod convert;
 mod drain;
 mod duels;
 mod many;

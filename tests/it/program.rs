@@ -2,6 +2,7 @@
 
 mod check;
 mod command_line;
+mod convert;
 mod curl;
 mod quickstart;
 mod reload;
