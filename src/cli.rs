@@ -6,7 +6,8 @@ mod args;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 pub use args::{
     CheckArgs, Cli, Command, ControllerArgs, ConvertArgs, Form, Format, ProcessArgs, RunArgs,
@@ -15,7 +16,18 @@ pub use args::{
 
 /// Reads the process's arguments. Prints help or the error and ends the process where clap would.
 pub fn parse() -> Cli {
-    Cli::parse_from(gost_forms(std::env::args_os()))
+    read(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+}
+
+fn read(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    // `gost -L A -- -L B` starts two processes.
+    let is_gosts = args.get(1).and_then(|arg| arg.to_str()).is_some_and(|arg| arg.starts_with('-'));
+    if is_gosts && args.iter().any(|arg| arg == "--") {
+        let message = "-- starts several processes in gost; give this one all -L that go through \
+                       the same -F, and start the others by themselves";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Cli::try_parse_from(gost_forms(args.into_iter()))
 }
 
 /// GOST's flags are Go's: one dash or two for short and long names, `=true` for switches. clap would
@@ -41,12 +53,10 @@ fn gost_forms(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(gost_forms(words.iter().map(OsString::from)))
+        read(words.iter().map(OsString::from).collect())
     }
 
     #[test]
@@ -103,5 +113,27 @@ mod tests {
     #[test]
     fn an_unknown_flag_is_an_error() {
         assert!(parse(&["adit", "-Z"]).is_err());
+    }
+
+    #[test]
+    fn several_processes_are_refused_by_name() {
+        let error = parse(&["adit", "-L", ":1", "--", "-L", ":2"]).unwrap_err().to_string();
+        assert!(error.contains("several processes"), "{error}");
+        assert!(parse(&["adit", "check", "--", "-odd-name.yaml"]).is_ok());
+    }
+
+    #[test]
+    fn convert_takes_what_run_and_check_take() {
+        let words = ["adit", "convert", "a.yaml", "-C", "b.yaml", "-L=ws://:1", "-F", "ws://h:1"];
+        let more = ["-o", "cmdline", "--inline-credentials"];
+        let Some(Command::Convert(args)) = parse(&[&words[..], &more].concat()).unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!((args.files, args.config), (vec!["a.yaml".into()], vec!["b.yaml".into()]));
+        assert_eq!((args.listen, args.forward), (vec!["ws://:1".into()], vec!["ws://h:1".into()]));
+        assert!(args.output == Some(Form::Cmdline) && args.inline_credentials);
+        assert!(parse(&["adit", "convert", "-", "--name", "No.Label"]).is_err());
+        assert!(parse(&["adit", "convert", "-", "-o", "toml"]).is_err());
     }
 }

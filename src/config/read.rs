@@ -8,4 +8,4 @@ mod yaml;
 
 pub(crate) use documents::TUNNEL_API;
 pub use documents::{Documents, TunnelDoc, read};
-pub(crate) use walk::go_bool;
+pub(crate) use walk::{go_bool, go_number};

@@ -26,13 +26,12 @@ pub(super) fn hop(
         return None;
     }
     let mut parts = Parts::cut(text, "http", path, findings)?;
-    let types = parts.types(&CONNECTORS, &DIALERS, "http", path, findings);
+    let (connector, dialer) = parts.types(&CONNECTORS, &DIALERS, "http", path, findings)?;
     let auth = parts.auth(path, findings);
     if !parts.path.is_empty() {
         let message = "what stands after the / is ignored, as in GOST; did you mean ?path=/..";
         findings.warn(path, Reason::Invalid, message);
     }
-    let (connector, dialer) = types?;
     let mut objects = Objects { parts: &mut parts, path, config, findings };
     let tls = objects.tls(&dialer, true);
     let hop = raw::Hop {

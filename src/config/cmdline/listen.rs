@@ -30,13 +30,14 @@ pub(super) fn services(
 ) -> Vec<raw::Service> {
     let errors = findings.errors.len();
     let Some(mut parts) = Parts::cut(text, "auto", path, findings) else { return Vec::new() };
+    // What else the text of a missing type says would be taken for a mistake.
     let types = parts.types(&HANDLERS, &LISTENERS, "auto", path, findings);
+    let Some((handler, listener)) = types else { return Vec::new() };
     let auth = parts.auth(path, findings);
     parts.refuse(LACKING, path, findings);
     let retries = retries(&mut parts, path, findings);
     let addrs = ranges(parts.address, path, findings);
     let targets = targets(parts.path, path, findings);
-    let Some((handler, listener)) = types else { return Vec::new() };
     let handler = forwarding(handler, &listener, &targets, path, findings);
     let mut objects = Objects { parts: &mut parts, path, config, findings };
     let tls = objects.tls(&listener, false);

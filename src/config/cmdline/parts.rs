@@ -91,7 +91,7 @@ impl<'a> Parts<'a> {
             None
         };
         let words: Vec<&str> = scheme.split('+').collect();
-        match words.as_slice() {
+        let types: Option<(String, String)> = match words.as_slice() {
             [word] => match (first.has(word), second.has(word)) {
                 (true, true) => Some(((*word).into(), (*word).into())),
                 (true, false) => Some(((*word).into(), "tcp".into())),
@@ -107,7 +107,27 @@ impl<'a> Parts<'a> {
                 findings.invalid(path, format!("scheme {scheme:?} has more than two parts"));
                 None
             }
+        };
+        let (a, b) = types?;
+        let lacking: Vec<String> = [(&a, first), (&b, second)]
+            .into_iter()
+            .filter(|(word, family)| !family.ours.contains(&word.as_str()))
+            .map(|(word, family)| format!("{} {word:?}", family.noun))
+            .collect();
+        if lacking.is_empty() {
+            return Some((a, b));
         }
+        let supported =
+            [first, second].map(|f| format!("{}s {}", f.noun, f.ours.join(", "))).join("; ");
+        let message = format!(
+            "scheme {scheme:?}: {} not supported in this version; supported: {supported}",
+            match lacking.as_slice() {
+                [one] => format!("{one} is"),
+                all => format!("{} are", all.join(" and ")),
+            }
+        );
+        findings.unsupported(path, message);
+        None
     }
 
     /// The credentials: user info, or `auth=` with base64 of `user:password`. Of both, gost's

@@ -74,6 +74,115 @@ services:
 }
 
 #[test]
+fn every_form_of_a_service_is_a_handler_a_listener_and_an_address() {
+    for (text, expected) in [
+        (":8080", "auto tcp :8080"),
+        (" ws://:8080 ", "auto ws :8080"),
+        ("WSS://Host:1", "auto wss Host:1"),
+        ("http://:8080/", "http tcp :8080"),
+        ("https://:1", "http tls :1"),
+        ("HTTPS://:1", "http tls :1"),
+        ("socks://[::1]:1", "socks tcp [::1]:1"),
+        ("socks4a+mws://:1", "socks4a mws :1"),
+        ("relay+mwss://:1", "relay mwss :1"),
+        ("auto+tcp://127.0.0.1:1", "auto tcp 127.0.0.1:1"),
+        ("ws://", "auto ws "),
+        ("ws://:?path=/x", "auto ws :"),
+        ("tcp://:1/h:2", "tcp tcp :1 h:2"),
+        ("udp://:1/h:2,[::1]:3", "udp udp :1 h:2 [::1]:3"),
+        ("forward://:1/:2", "tcp tcp :1 :2"),
+        ("auto+udp://:1/h:2", "udp udp :1 h:2"),
+        ("mws://:1//h:2/", "forward mws :1 h:2"),
+        ("forward+tls://:1/h:2-3", "forward tls :1 h:2 h:3"),
+        ("rtcp://:1/h:2", "rtcp rtcp :1 h:2"),
+        ("relay://:1/h:2", "relay tcp :1 h:2"),
+        ("relay+ws://:1", "relay ws :1"),
+        ("tcp://:1-1/h:2", "tcp tcp :1 h:2"),
+    ] {
+        let config = config(&[text], &[]);
+        let [service] = config.services.as_slice() else { panic!("{text}") };
+        let (handler, listener) =
+            (service.handler.as_ref().unwrap(), service.listener.as_ref().unwrap());
+        let mut words = vec![handler.kind.as_str(), &listener.kind, &service.addr];
+        let targets = service.forwarder.iter().flat_map(|f| &f.nodes);
+        words.extend(targets.map(|node| node.addr.as_str()));
+        assert_eq!(words.join(" "), expected, "{text}");
+    }
+    assert_eq!(config(&["", " "], &[]), raw::Config::default());
+}
+
+#[test]
+fn every_form_of_a_hop_is_a_connector_a_dialer_and_nodes() {
+    for (text, expected) in [
+        ("h:1", "http tcp h:1"),
+        (":8443", "http tcp :8443"),
+        ("https://h:1", "http tls h:1"),
+        ("wss://h:1", "http wss h:1"),
+        ("socks5://[::1]:1", "socks5 tcp [::1]:1"),
+        ("relay+mwss://a:1,b:2", "relay mwss a:1 b:2"),
+        ("Forward+TLS://h:1?path=/x", "forward tls h:1"),
+        ("tcp://h:1", "tcp tcp h:1"),
+        ("direct://", "direct direct "),
+        ("virtual://:0", "virtual virtual :0"),
+    ] {
+        let config = config(&[], &[text]);
+        let nodes = config.chains[0].hops[0].nodes.as_ref().unwrap();
+        let first = &nodes[0];
+        let mut words = vec![first.connector.as_ref().unwrap().kind.as_str()];
+        words.push(&first.dialer.as_ref().unwrap().kind);
+        words.extend(nodes.iter().map(|node| node.addr.as_str()));
+        assert_eq!(words.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn parameters_are_decoded_and_the_first_of_a_name_counts() {
+    let of_listener = |text: &str| {
+        let listener = config(&[text], &[]).services[0].listener.clone().unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_string();
+        listener.metadata.iter().map(|(k, v)| format!("{k}={}", text(v))).collect::<Vec<_>>()
+    };
+    for (query, expected) in [
+        ("path=%2Fa%20b+c", &["path=/a b c"][..]),
+        ("path=/a&path=/b", &["path=/a"]),
+        ("path=/a=b", &["path=/a=b"]),
+        ("a&b=", &["a=", "b="]),
+        ("a=1&&b=2", &["a=1", "b=2"]),
+        ("%70ath=/x", &["path=/x"]),
+        ("a=?b", &["a=?b"]),
+        ("BYPASS=x&Climiter=5&Retries=1", &[]),
+        ("handler.a=1&service.b=2&listener.c.d=3", &["c.d=3"]),
+        ("", &[]),
+    ] {
+        assert_eq!(of_listener(&format!("ws://:1?{query}")), expected, "{query}");
+    }
+    let auth = config(&["http://a%3Ab:%25%40%2F@:1"], &[]).services[0].clone();
+    let auth = auth.handler.unwrap().auth.unwrap();
+    assert_eq!((auth.username.as_str(), auth.password.as_deref()), ("a:b", Some("%@/")));
+    // Base64 of "u:??" in the alphabet of URLs and in the other one.
+    for encoded in ["dTo_Pw", "dTo/Pw=="] {
+        let config = config(&[&format!("http://:1?auth={encoded}")], &[]);
+        let auth = config.services[0].handler.clone().unwrap().auth.unwrap();
+        assert_eq!((auth.username, auth.password), ("u".into(), Some("??".into())));
+    }
+}
+
+#[test]
+fn files_of_tls_have_three_names_each() {
+    let expected = config(&["wss://:1?certFile=c&keyFile=k&caFile=a"], &[]);
+    for query in
+        ["tls.certFile=c&tls.keyFile=k&tls.caFile=a", "cert=c&key=k&ca=a", "CERT=c&Key=k&CA=a"]
+    {
+        assert_eq!(config(&[&format!("wss://:1?{query}")], &[]), expected, "{query}");
+    }
+    let expected = config(&[], &["wss://h:1?secure=true&serverName=x&caFile=a"]);
+    for query in ["tls.secure=1&tls.servername=x&ca=a", "Secure=T&servername=x&tls.caFile=a"] {
+        assert_eq!(config(&[], &[&format!("wss://h:1?{query}")]), expected, "{query}");
+    }
+    assert!(error(&[], &["wss://h:1?secure=yes"]).contains("neither true nor false"));
+}
+
+#[test]
 fn copies_of_parameters_make_no_noise() {
     let config = config(
         &["http://127.0.0.1:8080?idleTimeout=1m", "ws://127.0.0.1:1?path=/x"],
@@ -107,13 +216,36 @@ fn an_unknown_scheme_is_an_error_and_never_a_fallback() {
 }
 
 #[test]
-fn what_this_version_lacks_is_refused_by_its_name() {
-    for (text, name) in
-        [("quic://:1", "\"quic\""), ("ss://:1", "\"ss\""), ("sni+ws://:1", "\"sni\"")]
-    {
-        let errors = lowered(&config(&[text], &[])).unwrap_err();
-        assert_eq!(errors.reason(), Reason::Unsupported);
-        assert!(errors.to_string().contains(name), "{errors}");
+fn what_this_version_lacks_is_refused_by_its_name_once() {
+    for (text, part) in [
+        ("quic://:1", "scheme \"quic\": listener \"quic\" is not"),
+        ("ss://u:p@:1", "scheme \"ss\": handler \"ss\" is not"),
+        ("sni+ws://:1", "handler \"sni\" is not"),
+        ("ssu+kcp://:1", "handler \"ssu\" and listener \"kcp\" are not"),
+        ("unix:///tmp/socket", "handler \"unix\" and listener \"unix\" are not"),
+        ("serial://COM1", "\"serial\""),
+        ("redirect://:1?tproxy=true", "\"redirect\""),
+        ("dns://:53/1.1.1.1?mode=udp&dns=1.1.1.1", "\"dns\""),
+        ("tun://:1/h:2?net=10.0.0.1/24", "\"tun\""),
+        ("api://u:p@:1", "\"api\""),
+        ("file://:1?dir=/tmp", "\"file\""),
+        ("tunnel+mtls://:1?entrypoint=:80", "handler \"tunnel\" and listener \"mtls\" are not"),
+        ("rudp://:1/:2", "\"rudp\""),
+    ] {
+        let errors = parse(&strings(&[text]), &[]).unwrap_err();
+        assert_eq!((errors.reason(), errors.0.len()), (Reason::Unsupported, 1), "{errors}");
+        assert!(errors.0[0].message.contains(part), "{errors}");
+    }
+    for (text, part) in [
+        ("h2://h:1/x?secure=true", "scheme \"h2\": dialer \"h2\" is not"),
+        ("unix:///tmp/socket", "connector \"unix\" and dialer \"unix\" are not"),
+        ("sshd://u@h:1", "connector \"sshd\" and dialer \"sshd\" are not"),
+        ("ss+quic://h:1", "connector \"ss\" and dialer \"quic\" are not"),
+        ("udp://h:1", "dialer \"udp\" is not"),
+    ] {
+        let errors = parse(&[], &strings(&[text])).unwrap_err();
+        assert_eq!((errors.reason(), errors.0.len()), (Reason::Unsupported, 1), "{errors}");
+        assert!(errors.0[0].message.contains(part), "{errors}");
     }
     assert!(error(&["http://:1?quotas=x"], &[]).contains("quotas="));
     assert!(error(&[], &["ws://h:1?Secure=true"]).contains("ws has none"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::GoDuration;
-use crate::config::read::go_bool;
+use crate::config::read::{go_bool, go_number};
 
 /// A duration with GOST's second meaning of negative ones: "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) fn text(value: &Value) -> Result<String, String> {
     match value {
         Value::String(s) => Ok(s.clone()),
         Value::Bool(b) => Ok(b.to_string()),
-        Value::Number(n) => Ok(n.to_string()),
+        Value::Number(n) => Ok(go_number(n)),
         _ => Err("expected text".into()),
     }
 }

@@ -1,6 +1,6 @@
 //! From a parsed document to one that the raw types accept, with a word on everything that is odd.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::known::{self, InGost};
 use super::shape::{Shape, Struct};
@@ -63,7 +63,7 @@ pub(super) fn walk(
 fn coerce(shape: &Shape, value: &Value) -> Option<Value> {
     match (shape, value) {
         (Shape::Text, Value::Bool(b)) => Some(if *b { "1" } else { "0" }.into()),
-        (Shape::Text, Value::Number(n)) => Some(n.to_string().into()),
+        (Shape::Text, Value::Number(n)) => Some(go_number(n).into()),
         (Shape::Int, Value::Bool(b)) => Some(i64::from(*b).into()),
         (Shape::Int, Value::Number(n)) => n.as_f64().map(|f| (f as i64).into()),
         (Shape::Int, Value::String(s)) => go_integer(s).map(Value::from),
@@ -80,6 +80,14 @@ pub(crate) fn go_bool(text: &str) -> Option<bool> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
+    }
+}
+
+/// A number as Go writes it into a text: in decimal, `1e3` as 1000.
+pub(crate) fn go_number(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => float.to_string(),
+        _ => number.to_string(),
     }
 }
 
@@ -215,6 +223,20 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_become_the_texts_that_go_makes_of_them() {
+        for (text, expected) in [
+            ("1", "1"),
+            ("-7", "-7"),
+            ("1e3", "1000"),
+            ("1.50", "1.5"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("1e21", "1000000000000000000000"),
+        ] {
+            assert_eq!(go_number(&text.parse().unwrap()), expected);
+        }
+    }
 
     #[test]
     fn integers_are_read_as_go_reads_them() {

@@ -39,6 +39,7 @@ fn parse(text: &str) -> Result<Vec<Value>, Diagnostic> {
     serde_yaml::from_multiple_with_options::<Value>(text, options).map_err(|error| {
         let place = error.location().map(|l| format!("line {}, column {}", l.line(), l.column()));
         let text = error.without_snippet().to_string();
+        let text = text.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         let message = match place {
             Some(place) if !text.contains(&place) => format!("not YAML: {place}: {text}"),
             _ => format!("not YAML: {text}"),
@@ -109,6 +110,19 @@ mod tests {
         let error = documents("auth:\n  password: hunter2\n bad: [\n").unwrap_err().to_string();
         assert!(error.contains("line "), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_an_error() {
+        let error = documents("a:\n  name: x\n  name: y\n").unwrap_err().to_string();
+        assert_eq!(error, "not YAML: duplicate mapping key: name at line 3, column 3");
+    }
+
+    #[test]
+    fn anchors_and_merges_are_followed() {
+        let text = "x: &x {name: a, addr: ':1'}\ns: [{<<: *x, name: b}]\n";
+        let (documents, _) = documents(text).unwrap();
+        assert_eq!(documents[0]["s"], json!([{"name": "b", "addr": ":1"}]));
     }
 
     #[test]

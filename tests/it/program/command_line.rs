@@ -40,6 +40,19 @@ const MORE: &[&str] = &[
     "-L rtcp://:8000/:80 -F relay+wss://127.0.0.1:443?path=/x",
     "-L http://:1?limiter.in=1MB&limiter.out=2MB&climiter=5&rlimiter=2.5&retries=2",
     "-L http://:1?admission=~10.0.0.0/8&bypass=a.com,*.b.com&resolver=1.1.1.1&hosts=a:1.2.3.4",
+    "-L HTTP+WS://:8080/?path=%2Fa%2Fb&path=/c",
+    "-L http://u%20x:p%2F%40@:1",
+    "-L http://:1?auth=dTpwYQ==",
+    "-L :1 -F :2",
+    "-L https://:1 -F https://127.0.0.1:2",
+    "-L socks4a://:1 -L socks://:2 -L auto+mws://:3 -L relay+tls://:4/h:1",
+    "-L tcp://:1/h:1,i:2?max_fails=2&fail_timeout=5s",
+    "-L udp://:1-2/h:1-2 -L forward://:3/h:1 -L mws://:4/h:1",
+    "-L http://:1?handler.readTimeout=1s&listener.keepalive=true&service.dialTimeout=2s",
+    "-L http://:1 -F http+ws://h:1?connector.timeout=3s&dialer.handshakeTimeout=4s&dialer.path=/x",
+    "-L http://:1?limiter.in=1MB&limiter.conn.in=1KB&limiter.conn.out=2KB",
+    "-L http://:1?Bypass=a.com&Climiter=3",
+    "-L http://:1 -F socks5://h:1?bypass=~a.com&resolver=1.1.1.1&hosts=h:10.0.0.1&failTimeout=3s",
 ];
 
 fn words(line: &str) -> Vec<&str> {

@@ -9,6 +9,7 @@ use crate::base::Reason;
 use crate::config::error::Findings;
 use crate::config::metadata::flat;
 use crate::config::raw;
+use crate::config::read::go_number;
 use crate::config::types::Family;
 
 /// What would end a parameter or mean something else in it: to Go's URL, to ours (an @ behind the
@@ -144,7 +145,7 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(on) => Some(on.to_string()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(go_number(number)),
         Value::Array(list) => Some(list.iter().map(text).collect::<Option<Vec<_>>>()?.join(",")),
         Value::Null | Value::Object(_) => None,
     }
