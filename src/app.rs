@@ -13,6 +13,7 @@ mod process;
 mod reload;
 mod run;
 mod sidecar;
+mod top;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -58,6 +58,7 @@
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |
 //! | a metric | [`metrics::TABLE`] |
+//! | what `adit convert` writes | [`config::convert`] |
 //! | a flag | [`cli`] |
 
 pub mod base;

@@ -51,6 +51,14 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         Form::Gost => gost(&documents, &mut notes)?,
         Form::Cmdline => command_lines(&documents, &tell, &mut notes)?,
     };
+    if form != Form::Gost {
+        let given = [("log", documents.log.is_some()), ("metrics", documents.metrics.is_some())];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = "dropped: it is of the process; say it with its flags --log-level, \
+                           --log-format and --admin";
+            notes.0.push(Diagnostic::new(key, Reason::Accepted, message));
+        }
+    }
     notes.print()?;
     match text {
         Some(text) => super::print(&text),
@@ -262,7 +270,7 @@ fn gost(documents: &Documents, notes: &mut Notes) -> anyhow::Result<Option<Strin
         let found = convert::join(&mut merged, config, &tunnel.name);
         notes.0.extend(found.into_iter().map(|d| d.within(&tunnel.title())));
     }
-    Ok(Some(output::text(&merged, Format::Yaml)?))
+    Ok(Some(output::gost(&merged, documents, Format::Yaml)?))
 }
 
 /// `-o cmdline`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::places::Places;
+use super::top::{Top, top};
 use crate::base::{Origin, Reason, Secret, ServiceKey};
 use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
@@ -22,6 +23,8 @@ const DRAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub services: BTreeMap<ServiceKey, Desired>,
+    /// What the files say of the process.
+    pub top: Top,
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -78,6 +81,8 @@ pub(super) fn merge(inputs: &Inputs, line: &Line) -> Merged {
                 let warnings = documents.warnings.into_iter();
                 all.warnings.extend(warnings.map(|warning| warning.within(&file.name)));
                 all.gost.extend(documents.gost);
+                all.log = documents.log.or(all.log.take());
+                all.metrics = documents.metrics.or(all.metrics.take());
                 all.tunnels.extend(documents.tunnels);
                 all.secrets.0.extend(documents.secrets.0);
             }
@@ -94,7 +99,12 @@ pub(super) fn merge(inputs: &Inputs, line: &Line) -> Merged {
 pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
     let seen = inputs.look([]);
     let Merged { documents: all, places, mut errors } = merge(inputs, line);
-    let mut loaded = Loaded { warnings: all.warnings, ..Loaded::default() };
+    let (mut wrong, mut odd) = (Vec::new(), Vec::new());
+    let top = top(&all, &mut wrong, &mut odd);
+    errors.extend(wrong.into_iter().map(|d| places.tell(d)));
+    let mut loaded = Loaded { top, ..Loaded::default() };
+    loaded.warnings.extend(odd.into_iter().map(|d| places.tell(d)));
+    loaded.warnings.extend(all.warnings.iter().cloned());
     let configs = || std::iter::once(&all.gost).chain(specs(&all.tunnels));
     let needs: BTreeMap<String, Need> = configs().flat_map(referenced).collect();
     let seen = seen.referring(needs.keys().map(String::as_str));

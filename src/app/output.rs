@@ -6,7 +6,32 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::cli::Format;
+use crate::config::raw;
 use crate::config::read::Documents;
+
+/// A configuration as GOST has it in one file.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    config: &'a raw::Config,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a raw::Log>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<&'a raw::Metrics>,
+}
+
+/// A file of GOST's: `config`, and what the documents say of the process.
+///
+/// # Errors
+/// As [`text`].
+pub(super) fn gost(
+    config: &raw::Config,
+    documents: &Documents,
+    format: Format,
+) -> anyhow::Result<String> {
+    let (log, metrics) = (documents.log.as_ref(), documents.metrics.as_ref());
+    text(&Whole { config, log, metrics }, format)
+}
 
 /// `-O`: the merged configuration, before it is validated. Doubts go to standard error.
 ///
@@ -17,7 +42,7 @@ pub(super) fn print(documents: &Documents, format: Format) -> anyhow::Result<Exi
         anyhow::bail!("{} is no GOST configuration; use adit convert", tunnel.title());
     }
     warn(documents)?;
-    super::print(&text(&documents.gost, format)?)
+    super::print(&gost(&documents.gost, documents, format)?)
 }
 
 /// Says what was read in spite of a doubt.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::files::{self, Attempt, Loaded};
 use super::process::Process;
+use super::top::Top;
 use crate::base::Reason;
 use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
@@ -23,6 +24,8 @@ pub(super) struct Source {
     every: Option<Duration>,
     /// Whether there has to be a service.
     pub some_service: bool,
+    /// What the files said of the process when it started.
+    top: Option<Top>,
     seen: Look,
     hangup: Signal,
 }
@@ -38,7 +41,8 @@ impl Source {
         every: Option<Duration>,
     ) -> std::io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { inputs, line, every, some_service: false, seen: Look::default(), hangup })
+        let seen = Look::default();
+        Ok(Self { inputs, line, every, some_service: false, top: None, seen, hangup })
     }
 
     /// Reads everything.
@@ -55,6 +59,15 @@ impl Source {
                 if self.some_service && outcome.as_ref().is_ok_and(none) {
                     let found = Diagnostic::new("", Reason::Invalid, NOTHING_TO_RUN);
                     return Err(ConfigErrors::one(found));
+                }
+                let mut outcome = outcome;
+                if let Ok(loaded) = &mut outcome {
+                    let first = self.top.get_or_insert_with(|| loaded.top.clone());
+                    if *first != loaded.top {
+                        let message = "log and metrics of a file count when the process starts";
+                        let found = Diagnostic::new("", Reason::Unsupported, message);
+                        loaded.warnings.push(found);
+                    }
                 }
                 outcome
             }

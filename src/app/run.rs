@@ -41,16 +41,16 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         (true, _) => "trace",
         (_, true) => "debug",
         // The banner says what a person wants to know; the access line of each tunnel follows.
-        _ => "info",
+        _ => loaded.top.level.as_deref().unwrap_or("info"),
     };
     let options = ProcessOptions {
         ports: Ports::default(),
         guard: Guard::off(),
         resolver: Resolver::new(Search::System),
-        admin: admin.map(|addr| (addr, true)),
+        admin: admin.or(loaded.top.admin.clone()).map(|addr| (addr, true)),
         drain: (Duration::ZERO, Duration::from_secs(5)),
     };
-    let process = Process::start(&args.process, level, options)?;
+    let process = Process::start(&args.process.or(&loaded.top), level, options)?;
     files::warn(&loaded);
     process.engine.apply(loaded.desired(1));
     let mut snapshot = process.engine.snapshot();

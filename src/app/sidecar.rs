@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::files;
 use super::process::{Process, ProcessOptions};
 use super::reload::Source;
+use crate::base::Reason;
 use crate::cli::SidecarArgs;
 use crate::config::cmdline::Line;
+use crate::config::error::Diagnostic;
 use crate::engine::Ports;
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
@@ -20,7 +22,11 @@ use crate::sidecar::Inputs;
 /// A folder that cannot be read or run at the start.
 pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
     let mut source = Source::new(Inputs::folder(&args.config), Line::default(), None)?;
-    let loaded = source.load().await?;
+    let mut loaded = source.load().await?;
+    if loaded.top.admin.take().is_some_and(|addr| addr != args.admin) {
+        let message = "ignored: a sidecar's probes and metrics are at --admin";
+        loaded.warnings.push(Diagnostic::new("metrics.addr", Reason::Unsupported, message));
+    }
     let options = ProcessOptions {
         ports: Ports { reserved: vec![args.admin.port], ..Ports::default() },
         guard: Guard::off(),
@@ -28,7 +34,8 @@ pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
         admin: Some((args.admin.clone(), true)),
         drain: (Duration::ZERO, Duration::from_secs(20)),
     };
-    let process = Process::start(&args.process, "info", options)?;
+    let level = loaded.top.level.as_deref().unwrap_or("info");
+    let process = Process::start(&args.process.or(&loaded.top), level, options)?;
     files::warn(&loaded);
     process.engine.apply(loaded.desired(1));
     process.engine.snapshot().wait_for(|snapshot| snapshot.revision == 1).await?;

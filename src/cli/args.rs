@@ -215,7 +215,12 @@ pub struct ConvertArgs {
     pub inline_credentials: bool,
 }
 
-const CONVERT: &str = "What is not carried over as it is has a line on standard error. Exit code 64 if the input is wrong, or \
+const CONVERT: &str = "Examples:
+  adit convert gost.yaml | kubectl apply -f -
+  adit convert -L 'http+ws://:8080?path=/dev' --name dev -n team-a
+  adit convert tunnel.yaml secrets.yaml -o cmdline
+
+What is not carried over as it is has a line on standard error. Exit code 64 if the input is wrong, or
 nothing of it is left.";
 
 /// What `convert` writes.

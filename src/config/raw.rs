@@ -7,11 +7,13 @@ mod auth;
 mod chain;
 mod gates;
 mod tls;
+mod top;
 
 pub use auth::{Auth, Auther, FileRef, SecretRef};
 pub use chain::{Chain, Connector, Dialer, Hop, Node, Selector};
 pub use gates::{Admission, Bypass, Hosts, Limiter, Mapping, Nameserver, Resolver};
 pub use tls::{SecretKeyRef, Tls, TlsOptions};
+pub use top::{Log, Metrics};
 
 use std::collections::BTreeMap;
 

@@ -8,3 +8,4 @@ mod quickstart;
 mod reload;
 mod remote;
 mod sidecar;
+mod top;

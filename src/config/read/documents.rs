@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use super::shape::{CONFIG, Shape, TUNNEL};
+use super::shape::{CONFIG, LOG, METRICS, Shape, TUNNEL};
 use super::walk::{Reading, walk};
 use super::yaml;
 use crate::base::{Reason, Secret};
@@ -23,6 +23,10 @@ pub(super) const DEFAULT_NAMESPACE: &str = "default";
 pub struct Documents {
     /// The GOST documents, their lists one after the other.
     pub gost: raw::Config,
+    /// `log` of the last GOST document that has one.
+    pub log: Option<raw::Log>,
+    /// `metrics` of the last GOST document that has one.
+    pub metrics: Option<raw::Metrics>,
     /// The `WsTunnel` documents.
     pub tunnels: Vec<TunnelDoc>,
     /// The `Secret` documents.
@@ -112,18 +116,36 @@ fn document(value: Value, into: &mut Documents, findings: &mut Findings) -> Opti
     }
 }
 
-fn gost(map: Map<String, Value>, into: &mut Documents, findings: &mut Findings) {
-    let Some(config) = typed::<raw::Config>(map, &CONFIG, Reading::Lenient, findings) else {
-        return;
-    };
-    into.gost.extend(config);
+fn gost(mut map: Map<String, Value>, into: &mut Documents, findings: &mut Findings) {
+    let log = top(&mut map, "log", &LOG, findings);
+    let metrics = top(&mut map, "metrics", &METRICS, findings);
+    into.log = log.or(into.log.take());
+    into.metrics = metrics.or(into.metrics.take());
+    let config = typed::<raw::Config>(Value::Object(map), &CONFIG, "", Reading::Lenient, findings);
+    into.gost.extend(config.unwrap_or_default());
+}
+
+/// Takes what a file says of the process out of it.
+fn top<T: serde::de::DeserializeOwned>(
+    map: &mut Map<String, Value>,
+    name: &str,
+    shape: &Shape,
+    findings: &mut Findings,
+) -> Option<T> {
+    let keys: Vec<String> = map.keys().filter(|k| k.eq_ignore_ascii_case(name)).cloned().collect();
+    let mut values = keys.iter().filter_map(|key| map.remove(key));
+    let value = values.next()?;
+    if values.next().is_some() {
+        findings.invalid(name, format!("{name} is given twice; keep one"));
+    }
+    typed(value, shape, name, Reading::Lenient, findings)
 }
 
 fn tunnel(mut map: Map<String, Value>, into: &mut Documents, findings: &mut Findings) -> String {
     let (namespace, name) = metadata(&map, findings);
     let spec = match map.remove("spec") {
         Some(Value::Object(spec)) => {
-            typed::<raw::TunnelSpec>(spec, &TUNNEL, Reading::Strict, findings)
+            typed::<raw::TunnelSpec>(Value::Object(spec), &TUNNEL, "", Reading::Strict, findings)
         }
         _ => {
             findings.invalid("spec", "the spec is missing");
@@ -198,20 +220,21 @@ fn metadata(map: &Map<String, Value>, findings: &mut Findings) -> (String, Strin
     (namespace.into(), name.into())
 }
 
-/// A map in the shape of its type. `None` after an error.
+/// A value in the shape of its type. `None` for nothing, and after an error.
 fn typed<T: serde::de::DeserializeOwned>(
-    map: Map<String, Value>,
+    value: Value,
     shape: &Shape,
+    path: &str,
     reading: Reading,
     findings: &mut Findings,
 ) -> Option<T> {
     let errors = findings.errors.len();
-    let value = walk(Value::Object(map), shape, "", reading, findings)?;
+    let value = walk(value, shape, path, reading, findings)?;
     if findings.errors.len() > errors {
         return None;
     }
     // The walk leaves only what the type accepts, but for numbers that do not fit.
-    serde_json::from_value(value).map_err(|e| findings.invalid("", e.to_string())).ok()
+    serde_json::from_value(value).map_err(|e| findings.invalid(path, e.to_string())).ok()
 }
 
 #[cfg(test)]

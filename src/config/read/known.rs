@@ -77,6 +77,7 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ("Config", &["log", "api", "metrics", "profiling"]),
     ("Service", &["status"]),
     ("Nameserver", &["async"]),
+    ("Log", &["rotation"]),
     ("Tls", &["validity", "commonName", "organization"]),
 ];
 

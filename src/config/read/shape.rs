@@ -33,6 +33,10 @@ pub(super) static CONFIG: LazyLock<Shape> = LazyLock::new(shape_of::<raw::Config
 /// The spec of a `WsTunnel`.
 pub(super) static TUNNEL: LazyLock<Shape> = LazyLock::new(shape_of::<raw::TunnelSpec>);
 
+/// `log` and `metrics` of a GOST file.
+pub(super) static LOG: LazyLock<Shape> = LazyLock::new(shape_of::<raw::Log>);
+pub(super) static METRICS: LazyLock<Shape> = LazyLock::new(shape_of::<raw::Metrics>);
+
 fn shape_of<T: JsonSchema>() -> Shape {
     let root = schemars::schema_for!(T).to_value();
     let definitions = root.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();

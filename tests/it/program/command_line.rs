@@ -4,6 +4,7 @@ use std::process::Command;
 
 use adit::config::lower::{LowerContext, lower};
 use adit::config::model::ServiceConfig;
+use adit::config::raw::Config;
 use adit::config::read::read;
 use adit::config::secrets::Secrets;
 use serde_json::Value;
@@ -112,4 +113,55 @@ fn what_gost_writes_means_the_same_as_the_command_line() {
             |text: &str| text.replace("hop-0-node-", "node-").replace("hop-1-node-", "node-");
         assert_eq!(plain(&ours), plain(&theirs), "{line}");
     }
+}
+
+/// Keys in any case, numbers as text, a service where a list is expected.
+const LENIENT: &str = "
+Services:
+  name: a
+  Addr: ':1'
+  handler: {type: http, CHAIN: up, retries: '0x2', auth: {username: 7, password: 1e3}}
+chains: [{name: up, hops: [{nodes: [{addr: 'h:1', connector: {type: socks5}}]}]}]
+tls: {certFile: a.pem, keyFile: a.key, caFile: a.ca}
+";
+
+fn config(mut program: Command, args: &[&str]) -> Config {
+    let output = program.args(args).args(["-O", "yaml"]).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    read(&String::from_utf8(output.stdout).unwrap()).unwrap().gost
+}
+
+#[test]
+fn a_file_and_a_command_line_are_one_configuration_as_for_gost() {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), LENIENT).unwrap();
+    let args = ["-C", file.path().to_str().unwrap(), "-L", ":3", "-F", "socks5://:2"];
+    let ours = config(adit(), &args);
+    assert_eq!(ours, config(gost(), &args));
+    // Only what -L says goes through what -F says.
+    let chain = |i: usize| ours.services[i].handler.as_ref().unwrap().chain.as_str();
+    assert_eq!([chain(0), chain(1)], ["up", "chain-0"]);
+}
+
+#[test]
+fn every_source_adds_to_the_lists_and_the_last_tls_counts() {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), LENIENT).unwrap();
+    let second = r#"{"services": {"name": "b", "addr": ":2", "handler": {"chain": "up"}},
+        "tls": {"certFile": "b.pem", "keyFile": "b.key"}}"#;
+    let args = ["-C", file.path().to_str().unwrap(), "-C", second, "-L", "ws://:3"];
+    let config = config(adit(), &args);
+    let names: Vec<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "service-0"]);
+    let tls = config.tls.unwrap();
+    assert_eq!((tls.cert_file.as_str(), tls.ca_file.as_str()), ("b.pem", ""));
+}
+
+#[test]
+fn two_sources_with_one_name_are_an_error() {
+    let service = r#"{"services": [{"name": "service-0", "addr": ":1"}]}"#;
+    let output = adit().args(["-C", service, "-L", ":2"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("-L :2: name: ") && said.contains("names are unique"), "{said}");
 }

@@ -101,6 +101,27 @@ fn what_is_wrong_by_itself_or_leaves_nothing_is_code_64_and_no_output() {
     assert_eq!(code, Some(2), "{said}");
 }
 
+#[test]
+fn the_commands_of_the_readme_work() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let objects = adit(&["convert", "-"], FILE).1;
+    let (secrets, tunnel) = objects.rsplit_once("---\n").unwrap();
+    for (name, text) in [("gost.yaml", FILE), ("tunnel.yaml", tunnel), ("secrets.yaml", secrets)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let lines: Vec<&str> = readme.lines().filter(|l| l.starts_with("adit convert ")).collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    for line in lines {
+        let line = line.replacen("adit", env!("CARGO_BIN_EXE_adit"), 1).replace("kubectl", "cat #");
+        let script = format!("set -o pipefail; {line}");
+        let output =
+            Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
+    }
+}
+
 fn lowered(text: &str) -> Vec<ServiceConfig> {
     let secrets = Secrets::default();
     let config = read(text).unwrap_or_else(|e| panic!("{e}\n{text}")).gost;

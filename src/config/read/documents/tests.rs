@@ -62,7 +62,7 @@ fn what_gost_has_and_this_version_does_not_is_refused_by_name() {
             "quotas: GOST's `quotas` is not supported in this version; remove it",
         ]
     );
-    let documents = read("log: {level: debug}\nmetrics: {addr: ':9000'}").unwrap();
+    let documents = read("api: {addr: ':1'}\nprofiling: {addr: ':9000'}").unwrap();
     assert_eq!(documents.warnings.len(), 2);
 }
 
