@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::take;
 
 use super::names::{apart, free};
-use crate::base::Reason;
+use crate::base::{ListenAddr, Reason};
 use crate::config::error::{ConfigErrors, Diagnostic, Findings};
 use crate::config::metadata::flat;
 use crate::config::raw;
@@ -59,15 +59,40 @@ pub fn gost(
         opened.hop(hop, &format!("hops[{h}]"));
     }
     config.hosts.iter_mut().for_each(without_aliases);
+    for (i, service) in config.services.iter().enumerate() {
+        shared(service, config.services.iter().take(i), &format!("services[{i}]"), &mut findings);
+    }
     findings.into_result(config)
 }
 
 /// Puts a configuration behind another one. Names that are taken get a word before them.
 pub fn join(into: &mut raw::Config, mut config: raw::Config, word: &str) -> Vec<Diagnostic> {
     let mut findings = Findings::default();
+    for (i, service) in config.services.iter().enumerate() {
+        shared(service, into.services.iter(), &format!("services[{i}]"), &mut findings);
+    }
     apart(&mut config, word, into, &mut findings);
     into.extend(config);
     findings.warnings
+}
+
+/// Services of the ws family may share an address, by hostnames and path. GOST's cannot.
+fn shared<'a>(
+    service: &raw::Service,
+    mut others: impl Iterator<Item = &'a raw::Service>,
+    path: &str,
+    findings: &mut Findings,
+) {
+    let place = |service: &raw::Service| {
+        let is_udp = service.listener.as_ref().is_some_and(|listener| listener.kind == "udp");
+        let addr = service.addr.trim().parse::<ListenAddr>().ok()?;
+        (addr.port != 0).then_some((is_udp, addr))
+    };
+    let own = place(service);
+    if own.is_some() && others.any(|other| place(other) == own) {
+        let message = "gost binds an address once, and another service has it: write another one";
+        findings.warn(&format!("{path}.addr"), Reason::Accepted, message);
+    }
 }
 
 /// GOST reads no aliases.

@@ -327,8 +327,9 @@ fn tunnels_of_one_file_keep_their_names_apart() {
     let one = config(RICH);
     let mut all = one.clone();
     let said = join(&mut all, one.clone(), "b");
-    assert_eq!(said.len(), 3 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 1 + 1 + 1);
+    assert_eq!(said.len(), 3 + 3 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 1 + 1 + 1);
     let twice: Vec<_> = [meant(&one), meant(&one)].concat();
+    assert_eq!(said.iter().filter(|d| d.message.starts_with("gost binds")).count(), 3);
     let lowered = meant(&{
         let mut all = all.clone();
         for service in all.services.iter_mut().skip(3) {
