@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -55,24 +54,6 @@ const OURS: &[&str] = &[
     "Upgrade",
 ];
 
-/// What Go's url.URL leaves as it is in a path, besides letters and digits.
-const PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}')
-    .add(b'%');
-
 /// Shakes hands over `io`. What comes in the same segment as the 101 is kept.
 ///
 /// # Errors
@@ -118,8 +99,7 @@ fn request(config: &WsDialerConfig, key: &str) -> String {
     headers.insert("Sec-WebSocket-Key".into(), key);
     headers.insert("Sec-WebSocket-Version".into(), "13");
     headers.insert("Upgrade".into(), "websocket");
-    let path = utf8_percent_encode(&config.path, PATH);
-    let mut request = format!("GET {path} HTTP/1.1\r\n{}", field_line("Host", host));
+    let mut request = format!("GET {} HTTP/1.1\r\n{}", config.path, field_line("Host", host));
     if let Some(agent) = agent {
         request.push_str(&field_line("User-Agent", agent));
     }

@@ -148,7 +148,7 @@ pub struct WsDialerConfig {
     pub mux: Option<MuxConfig>,
     /// `host`: the Host header; the node's address as written by default, with its port.
     pub host: String,
-    /// `path`, `/ws` by default.
+    /// `path`, `/ws` by default, as it stands in the request line: with its escapes.
     pub path: String,
     /// `header`: added to the request; `Host` in it wins over `host`.
     pub header: BTreeMap<String, String>,
