@@ -92,10 +92,15 @@ struct Unanswered {
 impl Io for Unanswered {
     fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.io.poll_read(cx, chunk))?;
+            let read = ready!(self.io.poll_read(cx, chunk));
+            if let (Err(error), Some(_)) = (&read, &self.seen) {
+                tracing::info!(%error, "the node gave no answer");
+            }
+            read?;
             let Some(mut seen) = self.seen.take() else { return Poll::Ready(Ok(())) };
             if chunk.is_empty() {
                 let what = "the node ended before it answered";
+                tracing::info!("{what}");
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, what)));
             }
             let before = seen.len();

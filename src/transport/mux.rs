@@ -108,13 +108,14 @@ impl Acceptor {
         acceptor
     }
 
-    /// The same, with the session's task for the caller to spawn. `metrics` counts the streams that
-    /// are reset because what nobody read of them kept the others waiting.
+    /// The same, with the session's task for the caller to spawn; it gives what broke the session, if
+    /// it did not end in order. `metrics` counts the streams that are reset because what nobody read
+    /// of them kept the others waiting.
     pub fn begin(
         carrier: BoxIo,
         config: MuxConfig,
         metrics: Option<ServiceMetrics>,
-    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    ) -> (Self, impl Future<Output = Option<io::Error>> + Send + use<>) {
         let (holder, session) = begin(carrier, config, Role::Server, metrics);
         (Self(holder), session)
     }
@@ -151,7 +152,7 @@ pub async fn vacant(stop: &CancellationToken, streams: impl Fn() -> usize) {
 /// The session's task belongs to the carrier: it ends with it, and at the latest when the last
 /// stream does, which is what a drain waits for.
 #[allow(clippy::disallowed_methods)]
-fn spawn(session: impl Future<Output = ()> + Send + 'static) {
+fn spawn(session: impl Future<Output = Option<io::Error>> + Send + 'static) {
     tokio::spawn(session);
 }
 
@@ -160,7 +161,7 @@ fn begin(
     config: MuxConfig,
     role: Role,
     metrics: Option<ServiceMetrics>,
-) -> (Arc<Holder>, impl Future<Output = ()> + Send + use<>) {
+) -> (Arc<Holder>, impl Future<Output = Option<io::Error>> + Send + use<>) {
     let options = Options {
         version: config.version,
         keepalive: config.keepalive,

@@ -30,6 +30,9 @@ pub enum StreamError {
     /// The session ended before the stream did.
     #[error("the session ended")]
     Session,
+    /// The session ended, and the peer never said a word in it.
+    #[error("the session ended unanswered; is mux.version the same on both ends?")]
+    Unanswered,
     /// Its reader stood still while it kept the whole session from reading.
     #[error("reset: unread data blocked the session")]
     Stalled,

@@ -75,6 +75,8 @@ pub struct Session<Q> {
     unannounced: usize,
     /// A frame came since the last look.
     heard: bool,
+    /// A frame came at all.
+    answered: bool,
     nop_due: Option<Time>,
     silence_due: Option<Time>,
     stall_due: Option<Time>,
@@ -100,6 +102,7 @@ impl<Q: Queue> Session<Q> {
             control: VecDeque::new(),
             unannounced: 0,
             heard: false,
+            answered: false,
             nop_due: options.keepalive.map(|(interval, _)| interval),
             silence_due: options.keepalive.map(|(_, timeout)| timeout),
             stall_due: None,
@@ -180,7 +183,7 @@ impl<Q: Queue> Session<Q> {
         id: u32,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<&mut Q>, StreamError>> {
-        let failed = self.failed;
+        let ended = self.ended();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(StreamError::Session));
         };
@@ -193,8 +196,8 @@ impl<Q: Queue> Session<Q> {
         if stream.peer.is_some() {
             return Poll::Ready(Ok(None));
         }
-        if failed {
-            return Poll::Ready(Err(StreamError::Session));
+        if let Some(ended) = ended {
+            return Poll::Ready(Err(ended));
         }
         register(&mut stream.reader, cx);
         Poll::Pending
@@ -226,15 +229,15 @@ impl<Q: Queue> Session<Q> {
     /// # Errors
     /// Nothing more can be written.
     pub fn poll_write(&mut self, id: u32, cx: &Context<'_>) -> Poll<Result<&mut Q, StreamError>> {
-        let failed = self.failed;
+        let ended = self.ended();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(StreamError::Session));
         };
         if let Some(failure) = stream.failure {
             return Poll::Ready(Err(failure));
         }
-        if failed {
-            return Poll::Ready(Err(StreamError::Session));
+        if let Some(ended) = ended {
+            return Poll::Ready(Err(ended));
         }
         if stream.peer == Some(Fin::Full) || stream.wanted.is_some() {
             return Poll::Ready(Err(StreamError::Closed));
@@ -266,13 +269,13 @@ impl<Q: Queue> Session<Q> {
     /// # Errors
     /// The stream is broken.
     pub fn finish(&mut self, id: u32) -> Result<(), StreamError> {
-        let failed = self.failed;
+        let ended = self.ended();
         let stream = self.streams.get_mut(&id).ok_or(StreamError::Session)?;
         if let Some(failure) = stream.failure {
             return Err(failure);
         }
-        if failed {
-            return Err(StreamError::Session);
+        if let Some(ended) = ended {
+            return Err(ended);
         }
         if stream.wanted.is_none() {
             // Nothing more will be read either if the peer has ended: a FIN as GOST's says it all.
@@ -341,6 +344,12 @@ impl<Q: Queue> Session<Q> {
         }
         self.streams.retain(|_, stream| !stream.released);
         self.wakes.extend(self.acceptor.take());
+    }
+
+    /// Why streams cannot go on, if the session has ended.
+    fn ended(&self) -> Option<StreamError> {
+        let why = if self.answered { StreamError::Session } else { StreamError::Unanswered };
+        self.failed.then_some(why)
     }
 
     /// Streams that were reset because they kept the session from reading.

@@ -368,7 +368,45 @@ fn who_waits_is_woken_when_the_session_ends() {
     client.fail();
     client.take_wakes().into_iter().for_each(Waker::wake);
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    assert!(matches!(read(&mut client, id, 1), Poll::Ready(Err(StreamError::Session))));
+    assert!(matches!(read(&mut client, id, 1), Poll::Ready(Err(StreamError::Unanswered))));
+}
+
+/// A peer of another version closes the carrier and says nothing.
+#[test]
+fn a_session_that_ended_says_whether_the_peer_ever_spoke() {
+    for (heard, why) in
+        [(&b""[..], StreamError::Unanswered), (&[1, 3, 0, 0, 0, 0, 0, 0], StreamError::Session)]
+    {
+        let (mut client, _) = pair(1);
+        let id = client.open(Time::ZERO).unwrap();
+        client.receive(heard, Time::ZERO).unwrap();
+        client.fail();
+        assert!(matches!(read(&mut client, id, 1), Poll::Ready(Err(error)) if error == why));
+        assert_eq!(write(&mut client, id, b"x"), Err(why));
+        assert_eq!(client.finish(id), Err(why));
+    }
+}
+
+#[test]
+fn streams_beyond_the_most_of_a_session_are_refused() {
+    let (_, mut server) = pair(2);
+    let mut ids = (0..).map(|i| 3 + 2 * i);
+    let mut open = 0;
+    while open < 16 * 1024 {
+        let id = ids.next().unwrap();
+        let syn = Header { version: 2, command: Command::Syn, len: 0, id }.encode();
+        server.receive(&syn, Time::ZERO).unwrap();
+        open += usize::from(accepted(&mut server) == Some(id));
+    }
+    assert!(sent(&mut server).is_empty());
+    let syn = Header { version: 2, command: Command::Syn, len: 0, id: ids.next().unwrap() };
+    server.receive(&syn.encode(), Time::ZERO).unwrap();
+    assert_eq!((accepted(&mut server), server.streams()), (None, 16 * 1024));
+    assert_eq!(sent(&mut server), Header { command: Command::Fin, ..syn }.encode());
+    server.release(3, Time::ZERO);
+    sent(&mut server);
+    server.receive(&syn.encode(), Time::ZERO).unwrap();
+    assert_eq!(accepted(&mut server), Some(syn.id), "there is room again");
 }
 
 /// One thing that happens in a run.

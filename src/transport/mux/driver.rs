@@ -21,8 +21,12 @@ const ROUNDS: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Carries the session until the carrier breaks, the peer errs or is silent, somebody ends it, or
-/// nobody holds it any more.
-pub(super) async fn run(carrier: BoxIo, shared: Arc<Shared>, metrics: Option<ServiceMetrics>) {
+/// nobody holds it any more; what broke it, if anything did.
+pub(super) async fn run(
+    carrier: BoxIo,
+    shared: Arc<Shared>,
+    metrics: Option<ServiceMetrics>,
+) -> Option<io::Error> {
     let mut driver = Driver {
         carrier,
         shared: shared.clone(),
@@ -34,13 +38,14 @@ pub(super) async fn run(carrier: BoxIo, shared: Arc<Shared>, metrics: Option<Ser
     };
     let mut timer = pin!(None);
     let over = poll_fn(|cx| driver.poll(cx, timer.as_mut())).await;
-    let (ending, kind) = match over {
-        Ok(ending) => (ending, io::ErrorKind::ConnectionAborted),
+    let (ending, broken) = match over {
+        Ok(ending) => (ending, None),
         Err(error) => {
             tracing::debug!(%error, "a mux session broke");
-            (Ending::Finished, error.kind())
+            (Ending::Finished, Some(error))
         }
     };
+    let kind = broken.as_ref().map_or(io::ErrorKind::ConnectionAborted, io::Error::kind);
     shared.with(|state, _| {
         state.ended = Some(kind);
         state.session.fail();
@@ -48,6 +53,7 @@ pub(super) async fn run(carrier: BoxIo, shared: Arc<Shared>, metrics: Option<Ser
     driver.input.release();
     driver.output.release();
     ended(&mut driver.carrier, ending, FAREWELL).await;
+    broken
 }
 
 struct Driver {

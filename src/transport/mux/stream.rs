@@ -28,7 +28,7 @@ impl Drop for MuxStream {
 
 fn broken(error: StreamError) -> io::Error {
     let kind = match error {
-        StreamError::Session => io::ErrorKind::ConnectionAborted,
+        StreamError::Session | StreamError::Unanswered => io::ErrorKind::ConnectionAborted,
         StreamError::Stalled => io::ErrorKind::ConnectionReset,
         StreamError::Closed => io::ErrorKind::BrokenPipe,
         StreamError::Consumed => io::ErrorKind::InvalidData,

@@ -1,5 +1,7 @@
 //! The streams of an upgraded connection that is multiplexed.
 
+use std::io;
+
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::MuxConfig;
@@ -19,7 +21,14 @@ pub(super) async fn serve(
     let Surroundings { stop, cut, hold, metrics } = accept.surroundings();
     let _counted = Counted::new(metrics.clone());
     let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics));
-    tracker.spawn(session);
+    tracker.spawn(async move {
+        // Whoever breaks the protocol may only have another version of it.
+        if let Some(error) = session.await
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            tracing::info!(%peer, %error, "a mux session was refused");
+        }
+    });
     let streams = acceptor.count();
     loop {
         tokio::select! {

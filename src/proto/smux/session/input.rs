@@ -109,7 +109,7 @@ impl<Q: Queue> Session<Q> {
     }
 
     fn frame(&mut self, header: Header, now: Time) {
-        self.heard = true;
+        (self.heard, self.answered) = (true, true);
         let id = header.id;
         match header.command {
             Command::Nop => {
