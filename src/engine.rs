@@ -5,6 +5,7 @@
 
 mod claims;
 pub mod desired;
+mod flaw;
 mod handle;
 pub mod layout;
 pub mod plan;
@@ -14,6 +15,7 @@ mod socket;
 mod supervisor;
 
 pub use desired::{Claim, Desired, DesiredSet};
+pub use flaw::Flaw;
 pub use handle::{Engine, EngineOptions};
 pub use layout::{Content, Layout, Medium, RemoteBind, SocketId, Step, diff};
 pub use plan::{Plan, Ports};

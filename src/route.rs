@@ -36,6 +36,14 @@ use select::{By, Hashed};
 use share::Deadline;
 use walk::{Blame, Failed, Goal, Step, Walk};
 
+/// Whether every node of a chain can be dialled at all, as far as its configuration goes.
+///
+/// # Errors
+/// What [`Route::build`] would say.
+pub fn check(chain: &ChainConfig) -> Result<(), NodeError> {
+    chain.hops.iter().try_for_each(|hop| Hop::build(hop).map(drop))
+}
+
 /// What a client asks a route for.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {

@@ -13,7 +13,7 @@ use crate::config::files::{Files, Need, referenced};
 use crate::config::lower::{LowerContext, Lowered, lower, lower_tunnel};
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
-use crate::engine::{Claim, Desired, DesiredSet};
+use crate::engine::{Claim, Desired, DesiredSet, Flaw};
 use crate::sidecar::{Inputs, Look};
 
 /// How long tunnels of a service go on when it leaves the files.
@@ -110,6 +110,7 @@ pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
     let seen = seen.referring(needs.keys().map(String::as_str));
     let files = read_referenced(&needs);
     let gost = lower(&all.gost, &LowerContext::files("default", &all.secrets).with_files(&files));
+    let gost = gost.and_then(flawless);
     let tell = |found: Vec<Diagnostic>| found.into_iter().map(|d| places.tell(d)).collect();
     let gost = match gost {
         Ok(lowered) => Ok(Lowered { warnings: tell(lowered.warnings), ..lowered }),
@@ -119,8 +120,9 @@ pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
     for tunnel in all.tunnels.iter().filter(|tunnel| !tunnel.spec.suspend) {
         let context = LowerContext::files(&tunnel.namespace, &all.secrets).with_files(&files);
         let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
-        let lowered =
-            lower_tunnel(&tunnel.spec, &context).map_err(|found| found.within(&tunnel.title()));
+        let lowered = lower_tunnel(&tunnel.spec, &context)
+            .and_then(flawless)
+            .map_err(|found| found.within(&tunnel.title()));
         take(&mut loaded, &mut errors, &origin, lowered);
     }
     errors.extend(twice(&all.tunnels));
@@ -153,6 +155,16 @@ pub(super) fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+}
+
+/// Services that can run. What shows only when they are built must not stop a part of a change.
+fn flawless(lowered: Lowered) -> Result<Lowered, ConfigErrors> {
+    let told = |(at, config)| {
+        let Flaw { field, message } = Flaw::of(config)?;
+        Some(Diagnostic::new(format!("services[{at}].{field}"), Reason::Invalid, message))
+    };
+    let found: Vec<_> = lowered.services.iter().enumerate().filter_map(told).collect();
+    if found.is_empty() { Ok(lowered) } else { Err(ConfigErrors(found)) }
 }
 
 fn take(

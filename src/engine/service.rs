@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::flaw;
 use super::layout::RemoteBind;
 use crate::base::ServiceKey;
 use crate::config::model::{ListenerConfig, ServerTls, ServiceConfig};
@@ -213,10 +214,7 @@ impl Services {
         if let Some(same) = prepared.chain(running).find(|tls| *tls.config == **config) {
             return Ok(same);
         }
-        let server = TlsServer::build(config).map_err(|e| match std::error::Error::source(&e) {
-            Some(source) => format!("listener.tls: {e}: {source}"),
-            None => format!("listener.tls: {e}"),
-        })?;
+        let server = flaw::server(config).map_err(|why| format!("listener.tls: {why}"))?;
         Ok(Arc::new(Tls { config: config.clone(), server }))
     }
 
