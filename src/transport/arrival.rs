@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::model::{TcpListenerConfig, WsListenerConfig};
 use crate::io::{AsyncIo, ReadError, read_wire};
@@ -73,11 +73,12 @@ impl Trust {
 /// # Errors
 /// [`ProxiedError`]: the connection cannot go on.
 pub async fn named_client(io: &mut AsyncIo<TcpStream>) -> Result<Option<SocketAddr>, ProxiedError> {
+    let until = Instant::now() + WITHIN;
     // Who is silent has no header, and may wait for our first byte.
-    if timeout(WITHIN, io.get_ref().readable()).await.is_err() {
+    if timeout_at(until, io.get_ref().readable()).await.is_err() {
         return Ok(None);
     }
-    let read = match timeout(WITHIN, read_wire::<ProxyHeader>(io, MAX_HEADER)).await {
+    let read = match timeout_at(until, read_wire::<ProxyHeader>(io, MAX_HEADER)).await {
         Ok(Ok(read)) => read,
         Ok(Err(error)) => return Err(ProxiedError::Header(error)),
         Err(_) => return Err(ProxiedError::Timeout),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::arrival::{self, Trust};
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::set_keepalive;
 use crate::net::tls::{TlsServer, accept};
 
-/// For a TLS handshake. GOST has no limit of its own.
+/// For a PROXY header and the TLS handshake behind it. GOST has no limit of its own.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How connections of one listener arrive.
@@ -63,6 +63,7 @@ impl TcpEndpoint {
             return;
         };
         self.keep_alive(&stream, peer);
+        let until = Instant::now() + HANDSHAKE_TIMEOUT;
         let arriving = async {
             let mut io = AsyncIo::new(stream);
             let mut client = peer;
@@ -81,7 +82,7 @@ impl TcpEndpoint {
                 let io = AsyncIo::new(Box::new(stream) as _).into_io(early.data());
                 return Some(Inbound { io, peer: client, local });
             };
-            match timeout(HANDSHAKE_TIMEOUT, Box::pin(accept(io, |_| Some(tls)))).await {
+            match timeout_at(until, Box::pin(accept(io, |_| Some(tls)))).await {
                 Ok(Ok(stream)) => Some(Inbound { io: Box::new(stream), peer: client, local }),
                 Ok(Err(error)) => {
                     count("tls_failed");

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -42,9 +44,12 @@ pub use limits::Handshakes;
 pub use table::WsTable;
 
 use limits::Permit;
+use policies::Policies;
 
-/// From the connection's start to the end of its first request's headers, and as long again for
-/// each further request. GOST has no limit of its own, and a slow client then holds a socket forever.
+/// From the connection's start to the end of its first request's headers, with PROXY header and TLS
+/// handshake, and as long again for each further request; a service that is alone on its socket has
+/// its `readHeaderTimeout` instead. GOST has no limit of its own, and a slow client then holds a
+/// socket forever.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For the request in hand when the socket is given up.
@@ -84,10 +89,13 @@ struct Connection {
     /// The client that a PROXY header named.
     named: Option<SocketAddr>,
     local: SocketAddr,
-    /// What its TLS handshake ran under.
+    /// The server name of its TLS handshake, and what that ran under.
+    name: Option<String>,
     policy: Option<TlsServer>,
     /// Given back as soon as the owner is known: from then on the owner's limits count.
     permit: Mutex<Option<Permit>>,
+    /// Its first request has come.
+    asked: AtomicBool,
 }
 
 impl WsSocket {
@@ -123,18 +131,23 @@ impl WsSocket {
             tracing::debug!(%peer, "too many handshakes in flight");
             return;
         };
-        let permit = Mutex::new(Some(permit));
-        let mut connection = Connection { peer, named: None, local, policy: None, permit };
+        let (permit, asked) = (Mutex::new(Some(permit)), AtomicBool::new(false));
+        let (named, name, policy) = (None, None, None);
+        let mut connection = Connection { peer, named, local, name, policy, permit, asked };
         let table = self.shared.table.load_full();
+        let within = table.read_header_timeout().unwrap_or(READ_HEADER_TIMEOUT);
+        // A timeout that no clock can show is none.
+        let until = Instant::now().checked_add(within);
         let mut io = AsyncIo::new(stream);
         if table.reads_header_of(peer) {
             let named = tokio::select! {
-                named = arrival::named_client(&mut io) => named,
+                named = in_time(until, arrival::named_client(&mut io)) => named,
                 () = stop.cancelled() => return,
             };
             match named {
-                Ok(named) => connection.named = named,
-                Err(error) => {
+                None => return self.shared.count("timeout"),
+                Some(Ok(named)) => connection.named = named,
+                Some(Err(error)) => {
                     self.shared.count("failed");
                     return tracing::debug!(%peer, %error, "no client behind the proxy");
                 }
@@ -142,46 +155,49 @@ impl WsSocket {
         }
         let Some(policies) = table.policies() else {
             drop(table);
-            return self.requests(io, connection, stop).await;
+            return self.requests(io, connection, (within, until), stop).await;
         };
         let shaking = tls::accept(io, |name| {
+            connection.name = name.map(Into::into);
             connection.policy = Some(policies.pick(name).clone());
             connection.policy.clone()
         });
         let shaken = tokio::select! {
-            shaken = tokio::time::timeout(READ_HEADER_TIMEOUT, shaking) => shaken,
+            shaken = in_time(until, shaking) => shaken,
             () = stop.cancelled() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => {
+            Some(Ok(stream)) => {
                 drop(table);
-                self.requests(stream, connection, stop).await;
+                self.requests(stream, connection, (within, until), stop).await;
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 self.shared.count("tls_failed");
                 error.log(peer);
             }
-            Err(_) => self.shared.count("timeout"),
+            None => self.shared.count("timeout"),
         }
     }
 
-    /// Reads requests until an upgrade, or the end.
+    /// Reads requests until an upgrade, or the end: the first one until then, each further one within
+    /// the time.
     async fn requests(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         connection: Connection,
+        (within, until): (Duration, Option<Instant>),
         stop: CancellationToken,
     ) {
         let (peer, connection) = (connection.peer, Arc::new(connection));
-        let router = self.router.clone();
+        let (router, asking) = (self.router.clone(), connection.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(connection.clone());
+            asking.asked.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(asking.clone());
             router.clone().oneshot(request.map(Body::new))
         });
-        let timeout = self.shared.table.load().read_header_timeout().unwrap_or(READ_HEADER_TIMEOUT);
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(timeout)
+            .header_read_timeout(within)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .title_case_headers(true)
@@ -191,6 +207,7 @@ impl WsSocket {
         let mut serving = pin!(serving);
         let result = tokio::select! {
             result = serving.as_mut() => result,
+            () = too_late(until, &connection) => return self.shared.count("timeout"),
             () = stop.cancelled() => {
                 serving.as_mut().graceful_shutdown();
                 // A request that is still on its way must not hold a drain up.
@@ -205,6 +222,37 @@ impl WsSocket {
             tracing::debug!(%peer, error = %e, "a connection ended before its upgrade");
         }
     }
+}
+
+impl Connection {
+    /// Whether its handshake ran under this policy, or under the one that it has taken the place of:
+    /// its name picks it now, and nobody was asked for less. A certificate that is renewed between a
+    /// client's handshake and its request must not cost the request.
+    fn is_under(&self, policy: &TlsServer, policies: Option<&Policies>) -> bool {
+        self.policy.as_ref().is_some_and(|shaken| {
+            let now = policies.map(|policies| policies.pick(self.name.as_deref()));
+            shaken.is(policy) || shaken.asks_as(policy) && now.is_some_and(|now| now.is(policy))
+        })
+    }
+}
+
+/// What a future gives, unless it takes longer.
+async fn in_time<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// Returns when a connection's first request has not come in time.
+async fn too_late(until: Option<Instant>, connection: &Connection) {
+    if let Some(until) = until {
+        sleep_until(until).await;
+        if !connection.asked.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 impl Shared {

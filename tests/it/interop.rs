@@ -13,7 +13,8 @@ mod rtcp;
 mod table;
 mod udp;
 
-use ends::{Adit, BOTH_ROLES, End, Gost, listening};
+pub use ends::listening;
+use ends::{Adit, BOTH_ROLES, End, Gost};
 
 use crate::support::http::{connect_through, get_through, origin};
 use crate::support::ports;

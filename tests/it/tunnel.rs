@@ -1,7 +1,13 @@
-//! The WebSocket server as bytes on a socket, and with tungstenite as an independent peer.
+//! Tunnels at the level of sockets: bytes on them, and peers that share nothing with the product
+//! (tungstenite, rustls).
 
 #![allow(clippy::disallowed_methods, reason = "sockets of the tests")]
 
+mod arrival;
 mod failover;
+mod gates;
 mod handshake;
+mod hostile;
 mod peer;
+mod run;
+mod tls;

@@ -27,6 +27,8 @@ pub type ServerStream<I> = TlsStream<AsyncIo<I>>;
 #[derive(Clone)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
+    /// What it was built of, without the certificate.
+    demands: Arc<ServerTls>,
 }
 
 impl fmt::Debug for TlsServer {
@@ -39,6 +41,11 @@ impl TlsServer {
     /// Whether it is the same value: sessions of one are resumed by the other.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config)
+    }
+
+    /// Whether it asks of a client what the other one asks, whatever certificate it shows itself.
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.demands == other.demands
     }
 
     /// Prepares the handshakes of a listener.
@@ -65,7 +72,8 @@ impl TlsServer {
         // Tickets, and nothing kept here for each session.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Ticketer::new().map_err(TlsError::Config)?;
-        Ok(Self { config: Arc::new(config) })
+        let demands = Arc::new(ServerTls { certificate: None, ..tls.clone() });
+        Ok(Self { config: Arc::new(config), demands })
     }
 }
 

@@ -115,13 +115,50 @@ async fn a_fin_within_a_frame_is_an_error() {
 
 #[tokio::test]
 async fn a_breach_of_the_protocol_is_answered_with_1002() {
-    let (ours, mut theirs) = duplex(1024);
-    let mut ours = WsIo::server(ours, None);
-    theirs.write_all(&[0x82, 1, b'x']).await.unwrap();
-    assert_eq!(read(&mut ours).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
-    let mut head = [0; 4];
-    theirs.read_exact(&mut head).await.unwrap();
-    assert_eq!((head[0], u16::from_be_bytes([head[2], head[3]])), (0x88, 1002));
+    for breach in [
+        &[0x82, 1, b'x'][..],
+        // A length of 2^63.
+        &[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+        // A reserved opcode, a reserved bit, a Ping in pieces.
+        &[0x83, 0x80, 1, 2, 3, 4],
+        &[0xc2, 0x80, 1, 2, 3, 4],
+        &[0x09, 0x80, 1, 2, 3, 4],
+    ] {
+        let (ours, mut theirs) = duplex(1024);
+        let mut ours = WsIo::server(ours, None);
+        theirs.write_all(breach).await.unwrap();
+        assert_eq!(read(&mut ours).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let mut head = [0; 4];
+        theirs.read_exact(&mut head).await.unwrap();
+        let code = u16::from_be_bytes([head[2], head[3]]);
+        assert_eq!((head[0], code), (0x88, 1002), "{breach:x?}");
+    }
+}
+
+/// The longest frame that can be announced: 2^63 - 1 bytes.
+#[tokio::test]
+async fn an_endless_frame_passes_in_pieces_as_they_come() {
+    const PIECE: usize = 64 * 1024;
+    let (ours, mut theirs) = duplex(PIECE);
+    let mut ours = WsIo::client(ours, None);
+    let pours = async {
+        theirs.write_all(&[0x82, 0x7f, 0x7f, 255, 255, 255, 255, 255, 255, 255]).await.unwrap();
+        let piece = vec![7; PIECE];
+        for _ in 0..1024 {
+            theirs.write_all(&piece).await.unwrap();
+        }
+        theirs
+    };
+    let drinks = async {
+        let mut left = 1024 * PIECE;
+        while left > 0 {
+            let piece = read(&mut ours).await.unwrap();
+            assert!(!piece.is_empty() && piece.iter().all(|byte| *byte == 7));
+            left -= piece.len();
+        }
+    };
+    let (_theirs, ()) = tokio::join!(pours, drinks);
+    assert!(ours.decoder.mid_frame());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::WsEndpoint;
-use crate::config::model::HostPattern;
+use crate::config::model::{HostPattern, WsListenerConfig};
 use crate::net::tls::TlsServer;
 
 /// The policies of one socket by host.
@@ -16,7 +16,9 @@ pub(super) struct Policies {
     exact: HashMap<String, TlsServer>,
     wildcard: HashMap<String, TlsServer>,
     any: Option<TlsServer>,
-    /// For names that no service has, and clients that send none, as gost for an IP address.
+    /// For names that no service has, and clients that send none, as gost for an IP address: that of
+    /// services for any host; else one that asks nobody for a certificate, rather one that no service
+    /// chose; else the first. Whatever it is, a request for another one is 421.
     default: TlsServer,
 }
 
@@ -33,33 +35,38 @@ impl Policies {
             default: first.clone(),
         };
         // Those with a policy of their own come first, so that the others inherit it.
-        let own = |own| {
-            all().filter(move |(config, _)| {
-                config.tls.as_ref().is_some_and(|tls| tls.is_own() == own)
-            })
-        };
-        for (config, tls) in own(true).chain(own(false)) {
-            if config.hostnames.is_empty() {
-                policies.any.get_or_insert_with(|| tls.clone());
-            }
-            for host in &config.hostnames {
-                let entry = match host {
-                    HostPattern::Exact(name) => policies.exact.entry(name.clone()),
-                    HostPattern::Wildcard(name) => policies.wildcard.entry(name.clone()),
-                };
-                entry.or_insert_with(|| tls.clone());
+        let mut open = None;
+        for own in [true, false] {
+            let of = |config: &WsListenerConfig| config.tls.as_ref().map(|tls| tls.is_own());
+            for (config, tls) in all().filter(|(config, _)| of(config) == Some(own)) {
+                let asks = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+                if policies.own(config, tls) && !asks && (open.is_none() || !own) {
+                    open = Some(tls);
+                }
             }
         }
-        policies.default = policies.default_of(own(false).map(|(_, tls)| tls).next(), first);
+        policies.default = policies.any.as_ref().or(open).unwrap_or(first).clone();
         Some(policies)
     }
 
-    /// That of services for any host; the only one; one that asks nobody for a certificate, if there
-    /// is one; else the first. Whatever it is, a request for another one is 421.
-    fn default_of(&self, unowned: Option<&TlsServer>, first: &TlsServer) -> TlsServer {
-        let mut all = self.exact.values().chain(self.wildcard.values());
-        let only = all.all(|policy| policy.is(first)).then_some(first);
-        self.any.as_ref().or(only).or(unowned).unwrap_or(first).clone()
+    /// Gives hosts that have no policy this one; whether there were any.
+    fn own(&mut self, config: &WsListenerConfig, tls: &TlsServer) -> bool {
+        let mut given = false;
+        let mut give = || {
+            given = true;
+            tls.clone()
+        };
+        if config.hostnames.is_empty() {
+            self.any.get_or_insert_with(&mut give);
+        }
+        for host in &config.hostnames {
+            let entry = match host {
+                HostPattern::Exact(name) => self.exact.entry(name.clone()),
+                HostPattern::Wildcard(name) => self.wildcard.entry(name.clone()),
+            };
+            entry.or_insert_with(&mut give);
+        }
+        given
     }
 
     /// The policy for a server name.
@@ -79,5 +86,77 @@ impl Policies {
             Some(HostPattern::Wildcard(name)) => self.wildcard.get(name),
         };
         found.unwrap_or(&self.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::model::{ServerTls, WsPath};
+    use crate::io::{Accept, Inbound, Surroundings};
+    use crate::net::tls::tests::Authority;
+
+    struct Nobody;
+
+    impl Accept for Nobody {
+        fn accept(&self, _: Inbound) {}
+
+        fn session(self: Arc<Self>, _: std::net::SocketAddr) -> Option<Arc<dyn Accept>> {
+            None
+        }
+
+        fn surroundings(&self) -> Surroundings {
+            unreachable!("nobody comes")
+        }
+    }
+
+    /// A service of one host, or of any.
+    fn endpoint(host: &str, tls: &ServerTls) -> WsEndpoint {
+        let hostnames =
+            if host.is_empty() { vec![] } else { vec![HostPattern::Exact(host.into())] };
+        let config = WsListenerConfig {
+            hostnames,
+            path: WsPath("/ws".into()),
+            tls: Some(Arc::new(tls.clone())),
+            ..Default::default()
+        };
+        let tls = Some(TlsServer::build(tls).unwrap());
+        WsEndpoint { config, accept: Arc::new(Nobody), tls }
+    }
+
+    #[test]
+    fn a_client_without_a_name_is_asked_for_no_certificate_where_a_service_asks_for_none() {
+        let ca = Authority::new();
+        let of = |name: &str, client_ca| ServerTls {
+            certificate: Some(ca.sign(name)),
+            client_ca,
+            ..Default::default()
+        };
+        let closed = endpoint("a.test", &of("a.test", Some(ca.pem())));
+        let (open, bare) =
+            (endpoint("b.test", &of("b.test", None)), endpoint("c.test", &ServerTls::default()));
+        let any = endpoint("", &of("d.test", Some(ca.pem())));
+        let tls = |endpoint: &WsEndpoint| endpoint.tls.clone().unwrap();
+        let (of_closed, of_open, of_bare, of_any) =
+            (tls(&closed), tls(&open), tls(&bare), tls(&any));
+        let copy = |endpoint: &WsEndpoint| WsEndpoint {
+            config: endpoint.config.clone(),
+            accept: Arc::new(Nobody),
+            tls: endpoint.tls.clone(),
+        };
+        for (endpoints, default) in [
+            (vec![copy(&closed)], &of_closed),
+            (vec![copy(&closed), copy(&open)], &of_open),
+            (vec![copy(&closed), copy(&open), copy(&bare)], &of_bare),
+            (vec![copy(&closed), copy(&open), copy(&any)], &of_any),
+        ] {
+            let policies = Policies::build(&endpoints).unwrap();
+            for name in [None, Some("unknown.test")] {
+                assert!(policies.pick(name).is(default), "{} services", endpoints.len());
+            }
+            assert!(policies.pick(Some("a.test")).is(&of_closed));
+        }
     }
 }

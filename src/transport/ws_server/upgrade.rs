@@ -65,8 +65,7 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
         };
         let connection =
             parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?;
-        let shaken = connection.policy.as_ref();
-        if found.policy.as_ref().is_some_and(|own| !shaken.is_some_and(|policy| policy.is(own))) {
+        if found.policy.as_ref().is_some_and(|own| !connection.is_under(own, table.policies())) {
             tracing::debug!(host, "the handshake was for another host");
             return Err(Rejection::Misdirected);
         }

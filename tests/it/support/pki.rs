@@ -33,7 +33,7 @@ impl Authority {
         Self { folder: folder.into(), issuer: Issuer::new(params, key), ca }
     }
 
-    /// A certificate for this machine's loopback names, for servers and clients.
+    /// A certificate for this machine's loopback names and its own name, for servers and clients.
     pub fn leaf(&self, name: &str) -> Leaf {
         self.signs(name, 2090)
     }
@@ -45,7 +45,7 @@ impl Authority {
 
     fn signs(&self, name: &str, until: i32) -> Leaf {
         let key = KeyPair::generate().unwrap();
-        let names = ["localhost", "127.0.0.1"].map(String::from);
+        let names = ["localhost", "127.0.0.1", name].map(String::from);
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2019, 1, 1);
