@@ -90,6 +90,10 @@ impl Io for Limited {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         loop {
             if !self.down.held.is_empty() {

@@ -116,6 +116,19 @@ pub async fn pipe(
     Closed { reason, up: up.bytes, down: down.bytes }
 }
 
+/// Reads, once there is room for what comes.
+fn read(
+    cx: &mut Context<'_>,
+    from: &mut BoxIo,
+    to: &mut BoxIo,
+    chunk: &mut Chunk,
+) -> Poll<std::io::Result<()>> {
+    if to.poll_room(cx).is_pending() {
+        return Poll::Pending;
+    }
+    from.poll_read(cx, chunk)
+}
+
 /// One direction.
 struct Half {
     direction: Direction,
@@ -180,7 +193,7 @@ impl Half {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                State::Reading => match from.poll_read(cx, &mut self.chunk) {
+                State::Reading => match read(cx, from, to, &mut self.chunk) {
                     Poll::Ready(Ok(())) if self.chunk.is_empty() => self.state = State::Closing,
                     Poll::Ready(Ok(())) => {
                         rounds += 1;

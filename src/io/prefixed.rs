@@ -27,6 +27,10 @@ impl<I: Io> Io for Prefixed<I> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         self.io.poll_write(cx, chunk)
     }

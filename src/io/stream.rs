@@ -32,6 +32,13 @@ pub trait Io: Send + Unpin + 'static {
     /// The stream is broken in both directions.
     fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>>;
 
+    /// Whether a write would find room. Asked before the bytes for it are read: those that many
+    /// streams of one connection hold for a peer that reads none would wait in memory.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// Writes the whole chunk; Ready means that it is empty. While it is pending the caller comes
     /// back with the same chunk, whose content may have changed its form (masked, with a header).
     ///
@@ -82,6 +89,10 @@ pub async fn ended(io: &mut dyn Io, ending: Ending, within: Duration) {
 impl<T: Io + ?Sized> Io for Box<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         (**self).poll_read(cx, chunk)
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_room(cx)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {

@@ -16,6 +16,14 @@
 //!
 //! So adit behind adit half-closes, GOST is understood as it means it (a client that cancels a
 //! download does not have the rest sent to nobody), and GOST hears what it knows.
+//!
+//! # What GOST drops
+//!
+//! - What comes behind an answer of the http and socks5 handlers in one read, which is one frame: so
+//!   an answer has a frame of its own ([`Session::cut`]).
+//! - What comes for a stream that it has opened and not yet put into its table: so nothing is sent on
+//!   a stream of the peer before the peer has sent something on it, or for a moment. A client that
+//!   waits for its target to speak first sends nothing.
 
 mod error;
 mod frame;

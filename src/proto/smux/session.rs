@@ -28,6 +28,12 @@ const MAX_CONTROL: usize = 8 * 1024;
 const MESSAGE: usize = 1024;
 /// Bytes that wait in a stream to be sent before its writer waits.
 const SEND_QUEUE: usize = 256 * 1024;
+/// The same of all streams. Beyond it a stream has room only while nothing of it waits: a peer that
+/// reads nothing of many streams costs a piece of each, and still stops none that it reads.
+const SEND_QUEUES: usize = 16 * 1024 * 1024;
+
+/// How long a stream that the peer opened, and sends nothing on, is left alone.
+pub(super) const GRACE: Duration = Duration::from_millis(20);
 
 /// Which end we are: they count streams with odd and even ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +74,15 @@ pub struct Session<Q> {
     input: Input,
     backlog: VecDeque<u32>,
     acceptor: Option<Waker>,
+    /// Bytes of all streams that wait to be sent.
+    unsent: usize,
     /// Streams with something to send, in the order of their turns.
     round: VecDeque<u32>,
     control: VecDeque<Control>,
     /// Streams that we opened and that the peer has not heard of.
     unannounced: usize,
+    /// Fresh streams with something to send, and until when they are left alone.
+    fresh: VecDeque<(Time, u32)>,
     /// A frame came since the last look.
     heard: bool,
     /// A frame came at all.
@@ -98,9 +108,11 @@ impl<Q: Queue> Session<Q> {
             input: Input::default(),
             backlog: VecDeque::new(),
             acceptor: None,
+            unsent: 0,
             round: VecDeque::new(),
             control: VecDeque::new(),
             unannounced: 0,
+            fresh: VecDeque::new(),
             heard: false,
             answered: false,
             nop_due: options.keepalive.map(|(interval, _)| interval),
@@ -242,7 +254,7 @@ impl<Q: Queue> Session<Q> {
         if stream.peer == Some(Fin::Full) || stream.wanted.is_some() {
             return Poll::Ready(Err(StreamError::Closed));
         }
-        if stream.send.len() >= SEND_QUEUE {
+        if !has_room(&stream.send, self.unsent) {
             register(&mut stream.writer, cx);
             return Poll::Pending;
         }
@@ -251,6 +263,7 @@ impl<Q: Queue> Session<Q> {
 
     /// Says that something was put where [`poll_write`](Self::poll_write) showed.
     pub fn written(&mut self, id: u32) {
+        self.recount(id);
         self.list(id);
     }
 
@@ -262,6 +275,14 @@ impl<Q: Queue> Session<Q> {
         if stream.apart == 0 && unsent <= MESSAGE {
             stream.apart = unsent;
         }
+    }
+
+    /// Counts what waits in a stream to be sent, after a change.
+    fn recount(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let now = stream.send.len();
+        self.unsent =
+            (self.unsent + now).saturating_sub(std::mem::replace(&mut stream.unsent, now));
     }
 
     /// Writes no more: a FIN follows the data. Reading goes on.
@@ -297,7 +318,9 @@ impl<Q: Queue> Session<Q> {
         stream.released = true;
         stream.wanted = Some(Fin::Full);
         (stream.reader, stream.writer) = (None, None);
-        stream.sent_at = now;
+        if !stream.fresh {
+            stream.sent_at = now;
+        }
         let unread = std::mem::take(&mut stream.recv).len();
         if stream.is_over() {
             self.streams.remove(&id);
@@ -312,10 +335,25 @@ impl<Q: Queue> Session<Q> {
     /// Gives a stream its turn if it has something to send.
     fn list(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if !stream.listed && stream.is_ready(self.options.version) {
+        if stream.fresh {
+            if !stream.held && (!stream.send.is_empty() || stream.fin_due().is_some()) {
+                stream.held = true;
+                self.fresh.push_back((stream.sent_at + GRACE, id));
+                self.work = true;
+            }
+        } else if !stream.listed && stream.is_ready(self.options.version) {
             stream.listed = true;
             self.round.push_back(id);
             self.work = true;
+        }
+    }
+
+    /// The peer knows the stream now, or has had the time to.
+    fn known(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && std::mem::take(&mut stream.fresh)
+        {
+            self.list(id);
         }
     }
 
@@ -327,7 +365,9 @@ impl<Q: Queue> Session<Q> {
         stream.failure = Some(why);
         (stream.wanted, stream.said) = (Some(Fin::Full), Some(Fin::Full));
         self.wakes.extend(stream.wakers());
-        if stream.is_over() {
+        let over = stream.is_over();
+        self.recount(id);
+        if over {
             self.streams.remove(&id);
         }
         self.control.push_back(Control::Fin(id));
@@ -338,8 +378,9 @@ impl<Q: Queue> Session<Q> {
     /// The carrier ended: every stream ends, after what was received of it.
     pub fn fail(&mut self) {
         self.failed = true;
+        self.unsent = 0;
         for stream in self.streams.values_mut() {
-            stream.send = Q::default();
+            (stream.send, stream.unsent) = (Q::default(), 0);
             self.wakes.extend(stream.wakers());
         }
         self.streams.retain(|_, stream| !stream.released);
@@ -366,6 +407,11 @@ impl<Q: Queue> Session<Q> {
     pub fn take_work(&mut self) -> bool {
         std::mem::take(&mut self.work)
     }
+}
+
+/// Whether a stream takes more to be sent, while so much of all streams waits.
+fn has_room(send: &impl Queue, of_all: usize) -> bool {
+    send.is_empty() || send.len() < SEND_QUEUE && of_all < SEND_QUEUES
 }
 
 fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {

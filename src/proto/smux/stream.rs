@@ -39,6 +39,8 @@ pub(super) struct Stream<Q> {
     pub recv: Q,
     /// Written and not sent.
     pub send: Q,
+    /// How much of that is in the session's count.
+    pub unsent: usize,
     /// Bytes at the front of it that leave without what was written behind them.
     pub apart: usize,
     pub reader: Option<Waker>,
@@ -53,6 +55,10 @@ pub(super) struct Stream<Q> {
     /// The peer's next FIN ends only its writing.
     pub marked: bool,
     pub failure: Option<StreamError>,
+    /// The peer opened it and has sent nothing on it: it may not know it yet itself.
+    pub fresh: bool,
+    /// It is fresh, and something waits for the moment to pass.
+    pub held: bool,
     /// It is in the session's round.
     pub listed: bool,
     /// An update is in the session's control queue.
@@ -75,6 +81,7 @@ impl<Q: Queue> Stream<Q> {
             recv: Q::default(),
             send: Q::default(),
             apart: 0,
+            unsent: 0,
             reader: None,
             writer: None,
             released: false,
@@ -83,6 +90,8 @@ impl<Q: Queue> Stream<Q> {
             peer: None,
             marked: false,
             failure: None,
+            fresh: false,
+            held: false,
             listed: false,
             updating: false,
             written: 0,
@@ -92,6 +101,11 @@ impl<Q: Queue> Stream<Q> {
             read_at: now,
             sent_at: now,
         }
+    }
+
+    /// A stream that the peer opened.
+    pub(super) fn of_peer(now: Time) -> Self {
+        Self { fresh: true, ..Self::new(now) }
     }
 
     /// The FIN that is to follow the data.

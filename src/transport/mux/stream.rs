@@ -53,6 +53,11 @@ impl Io for MuxStream {
         })
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A stream that takes nothing more says so when it is written to.
+        self.shared.with(|state, _| state.session.poll_write(self.id, cx).map(drop))
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if chunk.is_empty() {
             return Poll::Ready(Ok(()));
@@ -68,7 +73,8 @@ impl Io for MuxStream {
         })
     }
 
-    /// What was written is the session's task's to send, which sends it at once.
+    /// What was written is the session's task's to send, which sends it at once; what comes behind it
+    /// has another frame.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.with(|state, _| state.session.flush(self.id));
         Poll::Ready(Ok(()))

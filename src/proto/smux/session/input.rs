@@ -95,6 +95,7 @@ impl<Q: Queue> Session<Q> {
                         self.input.state = State::Header;
                         let update = WindowUpdate::decode(self.input.partial);
                         if let Some(stream) = self.streams.get_mut(&id) {
+                            stream.fresh = false;
                             stream.update(update);
                         }
                         self.list(id);
@@ -116,6 +117,7 @@ impl<Q: Queue> Session<Q> {
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.marked = true;
                 }
+                self.known(id);
             }
             Command::Syn => self.opened(id, now),
             Command::Fin => self.finished(id),
@@ -136,13 +138,14 @@ impl<Q: Queue> Session<Q> {
             self.work = true;
             return;
         }
-        self.streams.insert(id, Stream::new(now));
+        self.streams.insert(id, Stream::of_peer(now));
         self.backlog.push_back(id);
         self.wakes.extend(self.acceptor.take());
     }
 
     fn finished(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.fresh = false;
         let half = std::mem::take(&mut stream.marked) && stream.peer.is_none();
         stream.peer = Some(if half { Fin::Half } else { Fin::Full });
         if !half {
@@ -150,7 +153,9 @@ impl<Q: Queue> Session<Q> {
             stream.send = Q::default();
         }
         self.wakes.extend(stream.wakers());
-        if stream.is_over() {
+        let over = stream.is_over();
+        self.recount(id);
+        if over {
             self.streams.remove(&id);
         } else {
             self.list(id);
@@ -158,6 +163,10 @@ impl<Q: Queue> Session<Q> {
     }
 
     fn data(&mut self, id: u32, bytes: &[u8], now: Time) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.fresh {
+            self.known(id);
+        }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.released || stream.failure.is_some() || stream.peer.is_some() {
             return;

@@ -1,6 +1,6 @@
 //! What goes to the carrier: control frames first, then the streams in turn.
 
-use super::{Command, Fin, HEADER, Header, Queue, SEND_QUEUE, Session, Stream, Time};
+use super::{Command, Fin, HEADER, Header, Queue, Session, Stream, Time, has_room};
 use crate::proto::smux::{StreamError, WindowUpdate};
 
 /// Data frames that go out together.
@@ -107,7 +107,10 @@ impl<Q: Queue> Session<Q> {
             allowed -= n;
             turn -= n;
         }
-        if stream.send.len() < SEND_QUEUE {
+        let waits = stream.send.len();
+        self.unsent =
+            (self.unsent + waits).saturating_sub(std::mem::replace(&mut stream.unsent, waits));
+        if has_room(&stream.send, self.unsent) {
             self.wakes.extend(stream.writer.take());
         }
         if stream.send.is_empty() {

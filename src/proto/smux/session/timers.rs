@@ -10,7 +10,9 @@ pub(super) const STANDSTILL: Duration = Duration::from_secs(30);
 impl<Q: Queue> Session<Q> {
     /// When [`tick`](Self::tick) is to be called next.
     pub fn deadline(&self) -> Option<Time> {
-        [self.nop_due, self.silence_due, self.stall_due, self.drain_due].into_iter().flatten().min()
+        let fresh_due = self.fresh.front().map(|(due, _)| *due);
+        let dues = [self.nop_due, self.silence_due, self.stall_due, self.drain_due, fresh_due];
+        dues.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -33,6 +35,12 @@ impl<Q: Queue> Session<Q> {
                     return Err(DeadPeer);
                 }
             }
+        }
+        while let Some((due, id)) = self.fresh.front().copied()
+            && due <= now
+        {
+            self.fresh.pop_front();
+            self.known(id);
         }
         if self.stall_due.is_some_and(|due| due <= now) {
             self.look_for_stalls(now);
