@@ -7,14 +7,16 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 mod ends;
+mod hops;
 mod page;
 mod refusals;
 mod rtcp;
+mod sessions;
 mod table;
 mod udp;
 
 pub use ends::listening;
-use ends::{Adit, BOTH_ROLES, End, Gost};
+use ends::{Adit, BOTH_ROLES, End};
 
 use crate::support::http::{connect_through, get_through, origin};
 use crate::support::ports;
@@ -29,8 +31,7 @@ struct Tunnel {
     _processes: Vec<Process>,
 }
 
-/// `chain` is the client's program, then each server's on the way. `query` goes to every listener
-/// and dialer.
+/// `servers` are those on the way, in order. `query` goes to every listener and dialer.
 fn tunnel(client: End, servers: &[End], query: &str) -> Tunnel {
     let mut processes = Vec::new();
     let entrance = ports::free();
@@ -112,15 +113,6 @@ fn pings_keep_a_silent_tunnel_open() {
 }
 
 #[test]
-fn gost_in_the_middle_of_two_hops() {
-    for (client, servers) in [(Adit, [Gost, Adit]), (Gost, [Adit, Gost]), (Adit, [Adit, Gost])] {
-        let tunnel = tunnel(client, &servers, "");
-        let (sent, back) = exchange(tunnel.connect(echo()), MEBIBYTE);
-        assert_eq!(sent, back, "{client:?} through {servers:?}");
-    }
-}
-
-#[test]
 fn a_hundred_tunnels_at_once() {
     for (client, server) in BOTH_ROLES {
         let tunnel = tunnel(client, &[server], "");
@@ -151,19 +143,5 @@ fn credentials_are_those_of_gost() {
             let result = connect_through(listening(entrance), echo());
             assert_eq!(result.is_ok(), passes, "{client:?} as {user:?} to {server:?}");
         }
-    }
-}
-
-#[test]
-fn a_wrong_path_is_no_way() {
-    for (client, server) in BOTH_ROLES {
-        let (port, entrance) = (ports::free(), ports::free());
-        let _server = server.start(&["-L".into(), format!("ws://127.0.0.1:{port}?path=/right")]);
-        listening(port);
-        let http = format!("http://127.0.0.1:{entrance}");
-        let wrong = format!("ws://127.0.0.1:{port}?path=/wrong");
-        let _client = client.start(&["-L".into(), http, "-F".into(), wrong]);
-        let error = connect_through(listening(entrance), echo()).unwrap_err().to_string();
-        assert!(error.contains("503"), "{client:?} to {server:?}: {error}");
     }
 }

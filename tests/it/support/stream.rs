@@ -104,3 +104,15 @@ pub fn exchange(stream: TcpStream, len: usize) -> ((u64, u64), (u64, u64)) {
     sender.join().unwrap();
     (hash(&mut Noise::new(len)), back)
 }
+
+/// Sends `len` bytes to an echo and reads as many; whether they are the same. Nobody ends the stream.
+pub fn comes_back(stream: TcpStream, len: usize) -> bool {
+    let mut reader = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let mut stream = stream;
+        std::io::copy(&mut Noise::new(len), &mut stream).unwrap();
+    });
+    let back = hash(&mut (&mut reader).take(len as u64));
+    sender.join().unwrap();
+    back == hash(&mut Noise::new(len))
+}
