@@ -9,6 +9,7 @@ mod drain;
 mod duels;
 mod many;
 mod outage;
+mod page;
 mod rights;
 mod serving;
 mod traffic;

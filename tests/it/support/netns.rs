@@ -45,6 +45,13 @@ impl Drop for Namespace {
     }
 }
 
+/// Gives this network an address that is not loopback, and a default route, which leads nowhere else:
+/// servers look for both.
+pub fn add_address(addr: &str) {
+    ip(&["addr", "add", addr, "dev", "lo"]);
+    ip(&["route", "add", "default", "dev", "lo"]);
+}
+
 fn ip(args: &[&str]) {
     let status = Command::new("ip").args(args).status().unwrap();
     assert!(status.success(), "ip {args:?} (iproute2, root)");

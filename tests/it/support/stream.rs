@@ -8,7 +8,12 @@ use std::time::Duration;
 
 /// Serves each connection of a port of its own, for the test's life.
 pub fn target(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    target_at("127.0.0.1", serve)
+}
+
+/// The same on another address of this machine.
+pub fn target_at(addr: &str, serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((addr, 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -21,7 +26,12 @@ pub fn target(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr 
 
 /// Sends back what it gets, as it comes.
 pub fn echo() -> SocketAddr {
-    target(|mut stream| {
+    echo_at("127.0.0.1")
+}
+
+/// The same on another address of this machine.
+pub fn echo_at(addr: &str) -> SocketAddr {
+    target_at(addr, |mut stream| {
         let mut reader = stream.try_clone().unwrap();
         let _ = std::io::copy(&mut reader, &mut stream);
         let _ = stream.shutdown(Shutdown::Write);

@@ -1,6 +1,7 @@
 //! Several nodes in a hop, with real sockets: one port refuses, one accepts and says nothing, one
 //! server is killed on the way.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,23 +69,41 @@ impl Dial for Counting {
 }
 
 fn hop(nodes: Vec<NodeConfig>) -> HopConfig {
-    HopConfig { name: "hop".into(), selector: Selector::default(), bypasses: vec![], nodes }
+    // Longer than the test: who has failed is left alone.
+    let selector = Selector { fail_timeout: Duration::from_secs(600), ..Default::default() };
+    HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes }
 }
 
-fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>) {
+fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>, Metrics) {
     let listener = ListenerConfig::Tcp(Default::default());
     let handler = HandlerConfig::Http(Default::default());
     let mut config = ServiceConfig::new("s", ListenAddr::port(1), listener, handler);
     config.dial_timeout = Some(Duration::from_secs(10));
     let dialer = Dialer::new(Resolver::new(Search::System), Arc::new(Guard::off()));
     let dialer = Arc::new(Counting(dialer, AtomicUsize::new(0)));
+    let metrics = Metrics::new().unwrap();
     let context = RouteContext {
         origin: Origin::Files,
         dialer: dialer.clone(),
-        metrics: Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s")),
+        metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
     };
     let chain = ChainConfig { name: "c".into(), hops };
-    (Route::build(&config, &chain, context).unwrap(), dialer)
+    (Route::build(&config, &chain, context).unwrap(), dialer, metrics)
+}
+
+/// How often each node was used, by how that went: `NODE RESULT`.
+fn counts(metrics: &Metrics) -> BTreeMap<String, f64> {
+    let text = metrics.encode().unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("adit_node_dials_total{"));
+    let count = |line: &str| {
+        let value = |label: &str| {
+            let (_, rest) = line.split_once(&format!("{label}=\"")).unwrap();
+            rest.split('"').next().unwrap().to_string()
+        };
+        let times = line.rsplit(' ').next().unwrap().parse().unwrap();
+        (format!("{} {}", value("node"), value("result")), times)
+    };
+    lines.map(count).collect()
 }
 
 /// One request that the target echoes, and how long it took.
@@ -108,8 +127,9 @@ async fn requests_go_on_while_nodes_refuse_hang_and_die() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refusing = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let mut nodes = vec![node("refusing", refusing), node("mute", mute.local_addr().unwrap())];
-    nodes.extend(servers.iter().map(|addr| node("server", *addr)));
-    let (route, _) = route(vec![hop(nodes)]);
+    let names = ["dies", "lives", "lives too"];
+    nodes.extend(names.iter().zip(&servers).map(|(name, addr)| node(name, *addr)));
+    let (route, _, metrics) = route(vec![hop(nodes)]);
     let target = echo().to_string().parse().unwrap();
     let mut slow = 0;
     let mut processes = processes.into_iter();
@@ -122,6 +142,15 @@ async fn requests_go_on_while_nodes_refuse_hang_and_die() {
         slow += usize::from(took > Duration::from_secs(1));
     }
     assert_eq!(slow, 1, "only the first request waits for the one that says nothing");
+    // Within failTimeout each is left alone after its first failure.
+    let counts = counts(&metrics);
+    let failed: Vec<_> = counts.iter().filter(|(key, _)| !key.ends_with(" ok")).collect();
+    let expected =
+        [("hop/dies refused", 1.0), ("hop/mute timeout", 1.0), ("hop/refusing refused", 1.0)];
+    let expected = expected.map(|(key, times)| (key.to_string(), times));
+    assert_eq!(failed, expected.iter().map(|(key, times)| (key, times)).collect::<Vec<_>>());
+    let ok: f64 = counts.iter().filter(|(key, _)| key.ends_with(" ok")).map(|(_, n)| n).sum();
+    assert_eq!(ok, 24.0, "{counts:?}");
 }
 
 #[tokio::test]
@@ -131,7 +160,7 @@ async fn what_is_before_a_multiplexed_node_is_dialled_once_and_again_when_it_die
     let mut muxed = node("second", second);
     let DialerConfig::Ws(ws) = &mut muxed.dialer else { panic!() };
     ws.mux = Some(MuxConfig::default());
-    let (route, dials) = route(vec![hop(vec![node("first", first)]), hop(vec![muxed])]);
+    let (route, dials, _) = route(vec![hop(vec![node("first", first)]), hop(vec![muxed])]);
     let target = echo().to_string().parse().unwrap();
     let requests = (0..20).map(|_| request(&route, &target));
     futures_util::future::join_all(requests).await;
