@@ -10,4 +10,5 @@ mod handshake;
 mod hostile;
 mod peer;
 mod run;
+mod sockets;
 mod tls;

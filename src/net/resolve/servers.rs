@@ -98,9 +98,23 @@ fn server(config: &Nameserver) -> Server {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UdpSocket;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
 
     use super::*;
+
+    /// The answer to a query: one IPv4 address for every name. RFC 1035 4.1: the header, the question,
+    /// then an answer that points at its name.
+    fn answer(query: &[u8]) -> Vec<u8> {
+        let end = 12 + query[12..].iter().position(|b| *b == 0).unwrap() + 5;
+        let is_a = query[end - 3] == 1;
+        let mut answer = query[..end].to_vec();
+        answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+        if is_a {
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 9, 8, 7]);
+        }
+        answer
+    }
 
     /// A name server that knows one IPv4 address for every name, and how often it was asked.
     #[allow(clippy::disallowed_methods, reason = "a test's name server")]
@@ -111,21 +125,34 @@ mod tests {
         #[allow(clippy::disallowed_methods, reason = "a test's task")]
         tokio::spawn(async move {
             let mut packet = [0; 512];
-            while let Ok((_, peer)) = socket.recv_from(&mut packet).await {
+            while let Ok((len, peer)) = socket.recv_from(&mut packet).await {
                 asked.send_modify(|times| *times += 1);
-                // RFC 1035 4.1: the header, the question, then an answer that points at its name.
-                let end = 12 + packet[12..].iter().position(|b| *b == 0).unwrap() + 5;
-                let is_a = packet[end - 3] == 1;
-                let mut answer = packet[..end].to_vec();
-                answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
-                if is_a {
-                    let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 9, 8, 7];
-                    answer.extend_from_slice(&record);
-                }
-                socket.send_to(&answer, peer).await.unwrap();
+                socket.send_to(&answer(&packet[..len]), peer).await.unwrap();
             }
         });
         (addr, times)
+    }
+
+    /// The same over TCP, where each message has its length before it (4.2.2).
+    #[allow(clippy::disallowed_methods, reason = "a test's name server")]
+    async fn one_address_over_tcp() -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        #[allow(clippy::disallowed_methods, reason = "a test's task")]
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    while let Ok(len) = stream.read_u16().await {
+                        let mut query = vec![0; usize::from(len)];
+                        stream.read_exact(&mut query).await.unwrap();
+                        let answer = answer(&query);
+                        stream.write_u16(answer.len() as u16).await.unwrap();
+                        stream.write_all(&answer).await.unwrap();
+                    }
+                });
+            }
+        });
+        addr
     }
 
     fn config(addr: std::net::SocketAddr, ttl: Option<Duration>) -> Arc<ResolverConfig> {
@@ -156,5 +183,25 @@ mod tests {
         }
         assert_eq!(*times.borrow(), 4);
         assert_eq!(servers.0.lock().len(), 1, "who is gone is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_name_server_over_tcp_is_asked_when_the_one_before_it_is_dead() {
+        // Bound, and nobody answers.
+        let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = |addr: std::net::SocketAddr, tcp| Nameserver {
+            addr: addr.to_string().parse().unwrap(),
+            tcp,
+            prefer: Prefer::Ipv4First,
+            timeout: Duration::from_millis(100),
+            ttl: None,
+        };
+        let nameservers = vec![
+            server(dead.local_addr().unwrap(), false),
+            server(one_address_over_tcp().await, true),
+        ];
+        let config = Arc::new(ResolverConfig { nameservers });
+        let found = Servers::default().resolve(&config, "db.corp").await;
+        assert_eq!(found, Ok(vec![IpAddr::from([10, 9, 8, 7])]));
     }
 }

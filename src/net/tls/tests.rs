@@ -328,3 +328,23 @@ async fn a_ticket_from_before_the_client_ca_changed_does_not_open_the_door() {
     assert!(near.is_err());
     assert!(matches!(far, Err(TlsError::Handshake(rustls::Error::NoCertificatesPresented))));
 }
+
+#[tokio::test]
+async fn the_cheapest_suite_is_chosen_whoever_chooses() {
+    use rustls::CipherSuite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256};
+    for (max_version, expected) in [
+        (None, TLS13_AES_128_GCM_SHA256),
+        (Some(TlsVersion::Tls12), TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let client = client(ClientTls { max_version, ..Default::default() });
+        let server = server(ServerTls::default());
+        let (near, far) = duplex(64 * 1024);
+        let (_near, far) = tokio::join!(
+            client.connect(Box::new(near)),
+            accept(AsyncIo::new(far), |_| Some(server.clone()))
+        );
+        let far = far.unwrap();
+        let suite = far.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(suite, expected);
+    }
+}

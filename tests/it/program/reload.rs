@@ -116,6 +116,25 @@ fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_hangup_reads_everything_again_and_half_of_a_change_is_none() {
+    let (first, second) = (ports::free(), ports::free());
+    let run = Run::start(&[("adit.yaml", &services(&[first]))], &[]);
+    run.adit.signal("HUP");
+    // Nothing has changed, so it is the signal that did it.
+    run.adit.prints("\"revision\":2");
+    let wrong = "- {name: b, addr: ':1', handler: {type: htp}}\n";
+    run.write("adit.yaml", &(services(&[second]) + wrong));
+    run.adit.signal("HUP");
+    eventually("the change is refused", WITHIN, || {
+        run.ready().is_some_and(|(code, body)| code == 200 && body.contains("htp"))
+    });
+    assert!(run.metric("adit_config_reload_failures_total 1"));
+    let target = origin("through");
+    assert_eq!(get_through(loopback(first), target).unwrap().text(), "through");
+    assert!(get(loopback(second), "/").is_err(), "the good half was taken");
+}
+
+#[test]
 fn a_port_that_is_taken_keeps_the_rest() {
     let (first, second) = (ports::free(), ports::free());
     let run = Run::start(&[("adit.yaml", &services(&[first]))], &["-R", "1s"]);
