@@ -39,7 +39,11 @@ pub const TABLE: &[MetricDoc] = &[
         &["namespace", "tunnel", "service", "direction"],
         "Payload bytes after the handler's exchange: up from clients, down to them.",
     ),
-    doc("adit_handshakes_total", &["result"], "WebSocket handshakes by result."),
+    doc(
+        "adit_handshakes_total",
+        &["result"],
+        "Handshakes of clients (PROXY header, TLS, WebSocket) by result.",
+    ),
     doc("adit_upstream_dial_seconds", SERVICE, "From a request for a target to a stream to it."),
     doc(
         "adit_upstream_dial_errors_total",

@@ -110,6 +110,14 @@ fn built(hops: Vec<HopConfig>) -> Result<Tried, NodeError> {
 }
 
 fn built_in(hops: Vec<HopConfig>, dialer: Arc<dyn Dial>) -> Result<(Route, Metrics), NodeError> {
+    built_with(0, hops, dialer)
+}
+
+fn built_with(
+    retries: u32,
+    hops: Vec<HopConfig>,
+    dialer: Arc<dyn Dial>,
+) -> Result<(Route, Metrics), NodeError> {
     let forward = ForwardConfig::to("unused:1".parse().unwrap());
     let handler = HandlerConfig::Forward(crate::config::model::ForwardHandlerConfig {
         to: Arc::new(forward),
@@ -117,7 +125,8 @@ fn built_in(hops: Vec<HopConfig>, dialer: Arc<dyn Dial>) -> Result<(Route, Metri
         send_proxy_protocol: None,
     });
     let listener = ListenerConfig::Tcp(Default::default());
-    let config = ServiceConfig::new("s", ListenAddr::port(1), listener, handler);
+    let mut config = ServiceConfig::new("s", ListenAddr::port(1), listener, handler);
+    config.retries = retries;
     let metrics = Metrics::new().unwrap();
     let context = RouteContext {
         origin: Origin::Files,
@@ -195,6 +204,19 @@ async fn where_all_have_failed_they_are_tried_and_never_passed_over() {
     assert_eq!(tried.world.dialled(), "refuses1 refuses2");
     assert!(tried.ask("target:1").await.is_err());
     assert_eq!(tried.world.dialled(), "refuses1 refuses2", "the target itself is not dialled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_attempts_more() {
+    for (hops, dialled) in
+        [(vec![], "refuses refuses refuses"), (vec![hop("says-no")], "says-no says-no says-no")]
+    {
+        let world = Arc::new(World::default());
+        let (route, metrics) = built_with(2, hops, world.clone()).unwrap();
+        let tried = Tried { route, world, metrics };
+        assert!(tried.ask("refuses:1").await.is_err());
+        assert_eq!(tried.world.dialled(), dialled);
+    }
 }
 
 #[tokio::test(start_paused = true)]

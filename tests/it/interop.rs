@@ -16,7 +16,7 @@ mod table;
 mod udp;
 
 use ends::{Adit, BOTH_ROLES, End};
-pub use ends::{listening, listens};
+pub use ends::listening;
 
 use crate::support::http::{connect_through, get_through, origin};
 use crate::support::ports;

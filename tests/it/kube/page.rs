@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::interop::{listening, listens};
+use crate::interop::listening;
+use crate::support::ports::listens;
 use crate::support::cluster::Cluster;
 use crate::support::http::{connect_through, get};
 use crate::support::netns::{add_address, isolated};

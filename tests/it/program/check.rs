@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::pki::Authority;
 use crate::support::process::Process;
 
 /// Runs adit on a file with this text; the exit code and what it printed.
@@ -67,6 +68,24 @@ fn a_good_file_is_ok_and_its_open_proxy_is_said() {
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("ok: 1 service"), "{printed}");
     assert!(printed.contains("warning"), "{printed}");
+}
+
+#[test]
+fn a_key_of_another_certificate_is_found_by_check_and_by_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new(folder.path(), "ca");
+    let (one, other) = (ca.leaf("one"), ca.leaf("other"));
+    let text = format!(
+        "services: [{{name: a, addr: '127.0.0.1:0', handler: {{type: http}},\n\
+         \x20 listener: {{type: wss, tls: {{certFile: {}, keyFile: {}}}}}}}]",
+        one.cert, other.key
+    );
+    for command in [&["check"][..], &["-C"]] {
+        let (code, printed) = adit_on(command, &text);
+        assert_eq!(code, Some(64), "{command:?}: {printed}");
+        let expected = "services[0].listener.tls: certFile and keyFile do not belong together";
+        assert!(printed.contains(expected), "{printed}");
+    }
 }
 
 #[test]

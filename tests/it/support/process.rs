@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::wait::eventually;
@@ -12,6 +13,7 @@ use super::wait::eventually;
 pub struct Process {
     child: Child,
     printed: Arc<Mutex<String>>,
+    collecting: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -34,9 +36,11 @@ impl Process {
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let printed = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take().unwrap(), printed.clone());
-        collect(child.stderr.take().unwrap(), printed.clone());
-        Self { child, printed }
+        let collecting = vec![
+            collect(child.stdout.take().unwrap(), printed.clone()),
+            collect(child.stderr.take().unwrap(), printed.clone()),
+        ];
+        Self { child, printed, collecting }
     }
 
     /// What it has printed so far.
@@ -63,13 +67,14 @@ impl Process {
         assert!(status.success(), "cannot send {name}");
     }
 
-    /// Its exit status, within the time.
+    /// Its exit status, within the time. All that it has printed is there then.
     pub fn ends(&mut self, within: Duration) -> ExitStatus {
         let mut status = None;
         eventually("the process ends", within, || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        self.collecting.drain(..).for_each(|collector| collector.join().unwrap());
         status.unwrap()
     }
 
@@ -94,12 +99,15 @@ impl Drop for Process {
     }
 }
 
-fn collect(stream: impl std::io::Read + Send + 'static, printed: Arc<Mutex<String>>) {
+fn collect(
+    stream: impl std::io::Read + Send + 'static,
+    printed: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             let mut printed = printed.lock().unwrap();
             printed.push_str(&line);
             printed.push('\n');
         }
-    });
+    })
 }

@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::ports;
 use crate::support::process::Process;
-use crate::support::stream::echo;
+use crate::support::stream::{echo, target};
 use crate::support::wait::eventually;
 
 fn server(scheme: &str) -> (SocketAddr, Process) {
@@ -173,4 +173,33 @@ async fn what_is_before_a_multiplexed_node_is_dialled_once_and_again_when_it_die
     });
     request(&route, &target).await;
     assert_eq!(dials.1.load(Ordering::Relaxed), 2);
+}
+
+/// What a node's end cuts is cut: the bytes that have gone must not go again.
+#[tokio::test]
+async fn a_stream_whose_node_dies_ends_and_is_not_begun_anew() {
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = reached.clone();
+    let target = target(move |mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let mut reader = stream.try_clone().unwrap();
+        let _ = std::io::copy(&mut reader, &mut stream);
+    });
+    let ((first, process), (second, _second)) = (server("mws"), server("ws"));
+    let mut muxed = node("dies", first);
+    let DialerConfig::Ws(ws) = &mut muxed.dialer else { panic!() };
+    ws.mux = Some(MuxConfig::default());
+    let (route, ..) = route(vec![hop(vec![muxed, node("lives", second)])]);
+    let target = target.to_string().parse().unwrap();
+    let client = ([127, 0, 0, 1], 1).into();
+    let ask = Ask { network: Network::Tcp, target: &target, client, user: None };
+    let mut io = AsyncIo::new(route.connect(&ask).await.unwrap());
+    io.write_all(b"half").await.unwrap();
+    io.flush().await.unwrap();
+    let mut back = [0; 4];
+    io.read_exact(&mut back).await.unwrap();
+    drop(process);
+    assert!(!matches!(io.read(&mut back).await, Ok(1..)));
+    request(&route, &target).await;
+    assert_eq!(reached.load(Ordering::SeqCst), 2, "the stream that was cut, and the next request");
 }
