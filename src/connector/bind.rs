@@ -4,6 +4,7 @@
 //! asked; we are the smux server. A stream begins with who came.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// The task that carries a [`RemoteListener`]'s streams: spawn it. It ends with the connection to the
 /// node, and when nobody holds the listener nor a stream.
-pub type Carrying = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Carrying = Pin<Box<dyn Future<Output = Option<io::Error>> + Send>>;
 
 /// A port that a node has for us. Dropping it takes nobody new; streams that came live on, and the
 /// node gives the port back with the last of them.

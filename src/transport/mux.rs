@@ -54,11 +54,12 @@ impl Opener {
         opener
     }
 
-    /// The same, with the session's task for the caller to run.
+    /// The same, with the session's task for the caller to run; it gives what broke the session, if
+    /// it did not end in order.
     pub fn begin(
         carrier: BoxIo,
         config: MuxConfig,
-    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    ) -> (Self, impl Future<Output = Option<io::Error>> + Send + use<>) {
         let (holder, session) = begin(carrier, config, Role::Client, None);
         (Self(holder), session)
     }

@@ -15,8 +15,8 @@ mod sessions;
 mod table;
 mod udp;
 
-use ends::{Adit, BOTH_ROLES, End};
 pub use ends::listening;
+use ends::{Adit, BOTH_ROLES, End};
 
 use crate::support::http::{connect_through, get_through, origin};
 use crate::support::ports;

@@ -121,7 +121,7 @@ impl Access {
 /// session is woken by it, and looks whether there is room again.
 async fn next(
     listener: &TcpListener,
-    mut session: Pin<&mut (impl Future<Output = ()> + Send)>,
+    mut session: Pin<&mut (impl Future + Send)>,
     opener: &Opener,
     there: usize,
 ) -> Option<(TcpStream, SocketAddr)> {

@@ -186,6 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test's name server")]
     async fn a_name_server_over_tcp_is_asked_when_the_one_before_it_is_dead() {
         // Bound, and nobody answers.
         let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -6,11 +6,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::interop::listening;
-use crate::support::ports::listens;
 use crate::support::cluster::Cluster;
 use crate::support::http::{connect_through, get};
 use crate::support::netns::{add_address, isolated};
 use crate::support::ports;
+use crate::support::ports::listens;
 use crate::support::process::Process;
 use crate::support::stream::echo_at;
 use crate::support::tools;

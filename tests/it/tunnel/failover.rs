@@ -192,7 +192,7 @@ async fn a_stream_whose_node_dies_ends_and_is_not_begun_anew() {
     let (route, ..) = route(vec![hop(vec![muxed, node("lives", second)])]);
     let target = target.to_string().parse().unwrap();
     let client = ([127, 0, 0, 1], 1).into();
-    let ask = Ask { network: Network::Tcp, target: &target, client, user: None };
+    let ask = Ask { network: Network::Tcp, to: To::Target(&target), client, user: None };
     let mut io = AsyncIo::new(route.connect(&ask).await.unwrap());
     io.write_all(b"half").await.unwrap();
     io.flush().await.unwrap();
