@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use super::relay;
 
 /// The program of a pair.
@@ -64,25 +66,20 @@ impl Drop for Pair {
 }
 
 impl Pair {
-    /// Starts a pair that leads to `target`. `pinned`: both processes on the last CPU.
-    pub fn start(
-        contender: &Contender,
-        programs: &Programs,
-        target: SocketAddr,
-        pinned: bool,
-    ) -> Self {
+    /// Starts a pair that leads to `target`, on the CPUs of this thread.
+    pub fn start(contender: &Contender, programs: &Programs, target: SocketAddr) -> Self {
         let entry = SocketAddr::from((Ipv4Addr::LOCALHOST, CLIENT));
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, SERVER));
         let children = match contender.program {
-            Program::Relay => [relay(server, target, pinned), relay(entry, server, pinned)],
+            Program::Relay => [relay(server, target), relay(entry, server)],
             program => {
                 let program =
                     if program == Program::Adit { &programs.adit } else { &programs.gost };
                 let url = format!("http+{}://{server}?path=/bench", contender.transport);
                 let local = format!("tcp://{entry}/{target}");
                 [
-                    start(command(program, pinned).args(["-L", &url])),
-                    start(command(program, pinned).args(["-L", &local, "-F", &url])),
+                    start(Command::new(program).args(["-L", &url])),
+                    start(Command::new(program).args(["-L", &local, "-F", &url])),
                 ]
             }
         };
@@ -129,12 +126,34 @@ impl Pair {
 
     /// Resident KiB of the process that has more.
     pub fn resident(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub fn resident_at_most(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> f64 {
         let of = |child: &Child| -> f64 {
             let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-            field(&status, "VmRSS:").and_then(|text| text.parse().ok()).unwrap()
+            field(&status, name).and_then(|text| text.parse().ok()).unwrap()
         };
         self.children.iter().map(of).fold(0.0, f64::max)
     }
+}
+
+/// Runs `work` with everything that it starts on the last CPU.
+pub fn on_last_cpu(work: impl FnOnce() + Send) {
+    let last = thread::available_parallelism().unwrap().get() - 1;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut cpus = CpuSet::new();
+            cpus.set(last);
+            sched_setaffinity(None, &cpus).unwrap();
+            work();
+        });
+    });
 }
 
 /// The first word behind a name at the beginning of a line.
@@ -142,20 +161,9 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()
 }
 
-fn relay(listen: SocketAddr, target: SocketAddr, pinned: bool) -> Child {
+fn relay(listen: SocketAddr, target: SocketAddr) -> Child {
     let own = std::env::current_exe().unwrap();
-    let role = format!("{listen} {target}");
-    start(command(own.to_str().unwrap(), pinned).env(relay::ROLE, role))
-}
-
-fn command(program: &str, pinned: bool) -> Command {
-    if !pinned {
-        return Command::new(program);
-    }
-    let last = thread::available_parallelism().unwrap().get() - 1;
-    let mut command = Command::new("taskset");
-    command.args(["-c", &last.to_string(), program]);
-    command
+    start(Command::new(own).env(relay::ROLE, format!("{listen} {target}")))
 }
 
 fn start(command: &mut Command) -> Child {

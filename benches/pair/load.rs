@@ -1,8 +1,11 @@
 //! What is sent, and who receives it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,79 +14,94 @@ pub enum Way {
     Down,
 }
 
-/// The far end: a first byte of `u` swallows as many bytes as the next eight say and answers one,
-/// `d` sends as many, anything else echoes to the end.
-pub fn target() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let _ = stream.set_nodelay(true);
-            thread::Builder::new().stack_size(64 << 10).spawn(move || serve(&mut stream)).unwrap();
-        }
-    });
-    addr
+/// What one read or write of the load takes at most, in bytes.
+const BLOCK: usize = 256 << 10;
+
+/// The far end. It costs little for a connection: what is counted is the pair's work.
+pub struct Target {
+    pub addr: SocketAddr,
+    runtime: Option<Runtime>,
 }
 
-fn serve(stream: &mut TcpStream) {
-    let mut kind = [0];
-    if stream.read_exact(&mut kind).is_err() {
-        return;
+impl Target {
+    /// Listens, on the CPUs of this thread.
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        Self { addr, runtime: Some(runtime) }
     }
-    let mut count = [0; 8];
-    match &kind {
-        b"u" => {
-            stream.read_exact(&mut count).unwrap();
-            drain(stream, u64::from_be_bytes(count));
-            let _ = stream.write_all(b".");
-        }
-        b"d" => {
-            stream.read_exact(&mut count).unwrap();
-            pour(stream, u64::from_be_bytes(count));
-        }
-        _ => {
-            let mut buffer = [0; 64];
-            let _ = stream.write_all(&kind);
-            while let Ok(n @ 1..) = stream.read(&mut buffer) {
-                if stream.write_all(&buffer[..n]).is_err() {
-                    break;
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+/// A first byte of `u` swallows as many bytes as the next eight say and answers one, `d` sends as
+/// many, anything else echoes to the end.
+async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut first = [0; 64];
+    let n = stream.read(&mut first[..1]).await?;
+    match first[0] {
+        b'u' => {
+            let mut left = stream.read_u64().await?;
+            let mut block = vec![0; BLOCK];
+            while left > 0 {
+                match stream.read(&mut block).await? {
+                    0 => return Ok(()),
+                    n => left -= n as u64,
                 }
             }
+            stream.write_all(b".").await
+        }
+        b'd' => {
+            let mut left = stream.read_u64().await?;
+            let block = vec![7; BLOCK];
+            while left > 0 {
+                let piece = block.len().min(usize::try_from(left).unwrap());
+                stream.write_all(&block[..piece]).await?;
+                left -= piece as u64;
+            }
+            Ok(())
+        }
+        _ => {
+            let mut n = n;
+            while n > 0 {
+                stream.write_all(&first[..n]).await?;
+                n = stream.read(&mut first).await?;
+            }
+            Ok(())
         }
     }
 }
 
 /// Moves `bytes` through one connection and returns when the last one has arrived.
 pub fn bulk(entry: SocketAddr, way: Way, bytes: u64) {
-    let mut stream = TcpStream::connect(entry).unwrap();
+    let mut stream = std::net::TcpStream::connect(entry).unwrap();
     let kind = if way == Way::Up { b"u" } else { b"d" };
     stream.write_all(&[&kind[..], &bytes.to_be_bytes()].concat()).unwrap();
-    match way {
-        Way::Up => {
-            pour(&mut stream, bytes);
-            stream.read_exact(&mut [0]).unwrap();
+    let mut block = vec![7; BLOCK];
+    let mut left = bytes;
+    while left > 0 {
+        let piece = block.len().min(usize::try_from(left).unwrap());
+        let moved = match way {
+            Way::Up => stream.write(&block[..piece]),
+            Way::Down => stream.read(&mut block[..piece]),
+        };
+        match moved {
+            Ok(n @ 1..) => left -= n as u64,
+            other => panic!("the stream ended with {left} bytes to come: {other:?}"),
         }
-        Way::Down => drain(&mut stream, bytes),
     }
-}
-
-fn pour(stream: &mut TcpStream, mut bytes: u64) {
-    let block = vec![7; 256 << 10];
-    while bytes > 0 {
-        let piece = block.len().min(usize::try_from(bytes).unwrap());
-        if stream.write_all(&block[..piece]).is_err() {
-            return;
-        }
-        bytes -= piece as u64;
-    }
-}
-
-fn drain(stream: &mut TcpStream, mut bytes: u64) {
-    let mut block = vec![0; 256 << 10];
-    while bytes > 0 {
-        match stream.read(&mut block) {
-            Ok(0) | Err(_) => panic!("the stream ended with {bytes} bytes to come"),
-            Ok(n) => bytes -= n as u64,
-        }
+    if way == Way::Up {
+        stream.read_exact(&mut [0]).unwrap();
     }
 }

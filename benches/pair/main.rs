@@ -6,7 +6,9 @@
 //! absolute figures say more about the machine. It runs in a network namespace of its own (root),
 //! with reno, prints its tables and writes them to `benches/RESULTS.md`.
 //!
-//! `cargo bench --bench pair -- ROUNDS` for another number of rounds than seven.
+//! `cargo bench --bench pair -- [ROUNDS] [FIGURE..] [CONTENDER..]` measures less: another number of
+//! rounds than seven, some of the figures (`bulk`, `many`, `pinned`, `tunnels`, `idle`), some of the
+//! contenders (`relay`, `adit-ws`, `gost-mws`..). Only a run of all of them writes the file.
 
 #![allow(
     clippy::disallowed_methods,
@@ -27,8 +29,8 @@ mod report;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use contender::{CONTENDERS, Programs};
-use figures::{Figures, measure};
+use contender::{CONTENDERS, Contender, Programs};
+use figures::{Figures, KINDS, Kind};
 
 const ROUNDS: usize = 7;
 
@@ -40,21 +42,55 @@ fn main() {
         return relay::run(&addresses);
     }
     let Ok(gost) = std::env::var(INSIDE) else { return enter() };
-    let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(ROUNDS);
+    let Run { rounds, kinds, contenders } = Run::parse(std::env::args().skip(1));
     let programs = Programs { adit: env!("CARGO_BIN_EXE_adit").into(), gost };
     let mut all: Vec<Vec<Figures>> = Vec::new();
     for round in 0..rounds {
-        let mut figures = vec![Figures::default(); CONTENDERS.len()];
-        for turn in 0..CONTENDERS.len() {
-            let at = (round + turn) % CONTENDERS.len();
-            eprintln!("round {} of {rounds}: {}", round + 1, CONTENDERS[at].name);
-            figures[at] = measure(&CONTENDERS[at], &programs);
+        let mut figures = vec![Figures::NONE; contenders.len()];
+        for turn in 0..contenders.len() {
+            let at = (round + turn) % contenders.len();
+            eprintln!("round {} of {rounds}: {}", round + 1, contenders[at].name);
+            figures[at] = Figures::measure(contenders[at], &programs, &kinds);
         }
         all.push(figures);
     }
-    let text = report::text(&all);
+    let text = report::text(&contenders, &all);
     print!("{text}");
-    report::write(&text);
+    if kinds.len() == KINDS.len() && contenders.len() == CONTENDERS.len() {
+        report::write(rounds, &text);
+    }
+}
+
+/// What is asked for.
+struct Run {
+    rounds: usize,
+    kinds: Vec<Kind>,
+    contenders: Vec<&'static Contender>,
+}
+
+impl Run {
+    fn parse(args: impl Iterator<Item = String>) -> Self {
+        let mut run = Self { rounds: ROUNDS, kinds: vec![], contenders: vec![] };
+        // Cargo adds `--bench`.
+        for arg in args.filter(|arg| !arg.starts_with('-')) {
+            let contender = CONTENDERS.iter().find(|c| c.name.replace(' ', "-") == arg);
+            if let Ok(rounds) = arg.parse() {
+                run.rounds = rounds;
+            } else if let Some((_, kind)) = KINDS.iter().find(|(word, _)| *word == arg) {
+                run.kinds.push(*kind);
+            } else {
+                let nothing = || panic!("{arg} is neither a figure nor a contender");
+                run.contenders.push(contender.unwrap_or_else(nothing));
+            }
+        }
+        if run.kinds.is_empty() {
+            run.kinds = KINDS.iter().map(|(_, kind)| *kind).collect();
+        }
+        if run.contenders.is_empty() {
+            run.contenders = CONTENDERS.iter().collect();
+        }
+        run
+    }
 }
 
 /// Goes on in a network namespace. What has to be built is built before: there is no network inside.
