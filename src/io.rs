@@ -18,7 +18,7 @@ mod stream;
 pub use adapt::AsyncIo;
 pub use chunk::{Chunk, HEADROOM};
 pub use exchange::Exchange;
-pub use inbound::{Accept, Inbound, Surroundings};
+pub use inbound::{Accept, Inbound, Serving, Surroundings};
 pub use pipe::{Direction, PipeOptions, pipe};
 pub use prefixed::Prefixed;
 pub use read::{Read, ReadError, read_wire};

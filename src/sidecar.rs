@@ -129,8 +129,12 @@ impl Inputs {
     }
 
     /// Returns when something looks different from `seen`, and has looked the same for a second: a
-    /// file may be half written.
+    /// file may be half written. Never, without a wake-up, if there is no file.
     pub async fn changed(&self, seen: &Look) {
+        let read_once = |input| matches!(input, &Input::Text(_));
+        if seen.referenced.is_empty() && self.0.iter().all(read_once) {
+            return std::future::pending().await;
+        }
         let mut last = None;
         loop {
             tokio::time::sleep(POLL).await;

@@ -69,7 +69,7 @@ fn run(version: u8, input: &[u8], size: usize, uses: bool) -> (Vec<u8>, Option<S
             for id in &streams {
                 if let Poll::Ready(Ok(queue)) = session.poll_write(*id, &cx) {
                     queue.push(&[7; 300]);
-                    session.written(*id);
+                    session.written(*id, 300);
                 }
             }
             if let Some(id) = streams.pop_if(|id| *id % 4 == 1) {

@@ -16,7 +16,7 @@ use crate::base::ServiceKey;
 use crate::config::model::{ListenerConfig, ServerTls, ServiceConfig};
 use crate::gate::{Gate, Limited, Meter, Place, Refused};
 use crate::handler::{Handler, HandlerContext};
-use crate::io::{Accept, Inbound, Surroundings};
+use crate::io::{Accept, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
 use crate::net::tls::TlsServer;
@@ -81,10 +81,15 @@ impl Service {
         tracing::debug!(service = %self.key, %peer, reason = why.as_str(), "refused");
     }
 
-    /// Serves a stream in a task of its own.
-    fn serve(&self, mut inbound: Inbound, pass: Pass) {
+    /// Serves a stream to its end, unless it is refused.
+    fn serving(
+        &self,
+        mut inbound: Inbound,
+        pass: Pass,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         if let Err(why) = self.gate.load().request(inbound.peer.ip()) {
-            return self.refused(inbound.peer, why);
+            self.refused(inbound.peer, why);
+            return None;
         }
         if let Some(meter) = &pass.meter {
             let datagrams = self.datagrams.load(Ordering::Relaxed);
@@ -98,7 +103,14 @@ impl Service {
             let _ = handler.serve(inbound, meter, &stop).await;
             drop(pass);
         };
-        self.tracker.spawn(self.streams.track_future(serve));
+        Some(self.streams.track_future(serve))
+    }
+
+    /// The same in a task of its own.
+    fn spawn(&self, inbound: Inbound, pass: Pass) {
+        if let Some(serving) = self.serving(inbound, pass) {
+            self.tracker.spawn(serving);
+        }
     }
 
     /// Lets a connection in, or not.
@@ -112,7 +124,14 @@ impl Service {
 impl Accept for Service {
     fn accept(&self, inbound: Inbound) {
         if let Some(pass) = self.enter(inbound.peer) {
-            self.serve(inbound, pass);
+            self.spawn(inbound, pass);
+        }
+    }
+
+    fn serve(&self, inbound: Inbound) -> Serving {
+        match self.enter(inbound.peer).and_then(|pass| self.serving(inbound, pass)) {
+            Some(serving) => Box::pin(serving),
+            None => Box::pin(std::future::ready(())),
         }
     }
 
@@ -133,7 +152,7 @@ impl Accept for Service {
 
 impl Accept for Session {
     fn accept(&self, inbound: Inbound) {
-        self.service.serve(inbound, self.pass.clone());
+        self.service.spawn(inbound, self.pass.clone());
     }
 
     fn session(self: Arc<Self>, _: SocketAddr) -> Option<Arc<dyn Accept>> {

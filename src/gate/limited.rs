@@ -78,7 +78,7 @@ impl Io for Limited {
             if chunk.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.up.held = std::mem::take(chunk);
+            self.up.held = chunk.take();
         }
         let n = match self.up.paid {
             0 => self.piece(self.up.held.len(), |pair| pair.piece.0),

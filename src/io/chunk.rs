@@ -7,6 +7,10 @@ use super::pool::{self, LARGE, SMALL};
 /// Bytes before a chunk's data that a layer may write its header into.
 pub const HEADROOM: usize = 64;
 
+/// Bytes behind what a read may fill, for what a layer adds to it: the headers of a read's mux
+/// frames, the overhead of its TLS records. So what was one read is one write.
+pub(super) const TAILROOM: usize = 1024;
+
 /// The bytes of one read on their way to one write.
 ///
 /// An empty chunk owns no memory: the buffer is taken from the thread's pool when a read begins
@@ -66,12 +70,22 @@ impl Chunk {
 
     /// Room for a read, behind the data. Takes a buffer if there is none.
     pub fn spare(&mut self) -> &mut [u8] {
+        self.room(TAILROOM)
+    }
+
+    /// How much [`append`](Self::append) would copy. Takes a buffer if there is none.
+    pub fn free(&mut self) -> usize {
+        self.room(0).len()
+    }
+
+    fn room(&mut self, tail: usize) -> &mut [u8] {
         if self.buffer.is_none() {
             (self.start, self.end) = (HEADROOM, HEADROOM);
         }
         let large = self.large;
         let buffer = self.buffer.get_or_insert_with(|| pool::take(large));
-        buffer.get_mut(self.end..).unwrap_or_default()
+        let end = buffer.len().saturating_sub(tail);
+        buffer.get_mut(self.end..end).unwrap_or_default()
     }
 
     /// Asks that the next buffer be a large one, or a small one.
@@ -82,7 +96,8 @@ impl Chunk {
     /// Says that a read put `n` bytes into the room that [`spare`](Self::spare) gave. The next
     /// buffer will be large if this one was filled, and small again after a small read.
     pub fn filled(&mut self, n: usize) {
-        let room = self.buffer.as_deref().map_or(0, |b| b.len() - self.end);
+        let room =
+            self.buffer.as_deref().map_or(0, |b| b.len().saturating_sub(self.end + TAILROOM));
         self.end += n.min(room);
         self.large = n == room || (self.large && n > SMALL / 2);
         if self.is_empty() {
@@ -92,7 +107,7 @@ impl Chunk {
 
     /// Copies as much of `bytes` behind the data as there is room for, and says how much.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let room = self.spare();
+        let room = self.room(0);
         let n = bytes.len().min(room.len());
         if let (Some(to), Some(from)) = (room.get_mut(..n), bytes.get(..n)) {
             to.copy_from_slice(from);
@@ -149,10 +164,18 @@ impl Chunk {
         true
     }
 
+    /// Moves the bytes out. The next buffer will be as large as if they had been consumed.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let mut next = Self::new();
+        next.large = self.large;
+        std::mem::replace(self, next)
+    }
+
     /// Gives the buffer back, and what is in it.
     pub fn release(&mut self) {
         if let Some(buffer) = self.buffer.take()
-            && (buffer.len() == HEADROOM + SMALL || buffer.len() == HEADROOM + LARGE)
+            && (buffer.len() == pool::size(false) || buffer.len() == pool::size(true))
         {
             pool::give(buffer);
         }

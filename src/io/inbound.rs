@@ -1,6 +1,7 @@
 //! A stream that a client opened, and who takes it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,20 @@ pub struct Inbound {
     pub local: SocketAddr,
 }
 
+/// A stream that is served.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Takes streams: the engine's service behind a listener.
 pub trait Accept: Send + Sync + 'static {
     /// Takes a stream and returns at once; serving it is a task of its own.
     fn accept(&self, inbound: Inbound);
+
+    /// Takes a stream and serves it to its end in the task that waits for it, unless it is
+    /// [`accept`](Self::accept)ed.
+    fn serve(&self, inbound: Inbound) -> Serving {
+        self.accept(inbound);
+        Box::pin(std::future::ready(()))
+    }
 
     /// Asks to come in with a connection, once it is known whose client it is and what service it
     /// wants: `None` says no. All streams of the connection go to what is returned, which counts

@@ -32,8 +32,8 @@ pub trait Io: Send + Unpin + 'static {
     /// The stream is broken in both directions.
     fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>>;
 
-    /// Whether a write would find room. Asked before the bytes for it are read: those that many
-    /// streams of one connection hold for a peer that reads none would wait in memory.
+    /// Ready when the stream has room for what a write brings, or will say what is wrong with it.
+    /// A pipe asks before it reads: what cannot go on stays where it is, and costs no buffer.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())

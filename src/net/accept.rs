@@ -11,8 +11,6 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Accepts until `stop` is cancelled; never fails. `on_connection` must return at once: it spawns.
-///
-/// Every socket gets TCP_NODELAY, as GOST's do.
 pub async fn run(
     listener: TcpListener,
     stop: CancellationToken,
@@ -33,8 +31,6 @@ pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Fails only on a connection that is already gone; its first read says so.
-                let _ = stream.set_nodelay(true);
                 return (stream, canonical(peer));
             }
             Err(e) if of_the_connection(&e) => {

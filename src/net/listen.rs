@@ -128,6 +128,8 @@ fn tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     }
     // So that a port whose old connections are in TIME_WAIT can be taken again.
     socket.set_reuse_address(true)?;
+    // As GOST's; connections have it of their listener.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;

@@ -1,7 +1,6 @@
 //! A forwarder: several targets, of which one is chosen for each stream.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -60,13 +59,14 @@ impl Forwarder {
             let Some(node) = self.0.node(index) else { continue };
             let ForwardAsk { network, client, user } = *ask;
             let ask = Ask { network, to: To::Target(&node.target), client, user };
-            let within = match order.len() {
-                // The route has its own limits.
-                0 => Duration::MAX,
-                others => until.share(others).left(),
-            };
             let slow = || RouteError::Slow { node: node.name.clone() };
-            let result = timeout(within, route.connect(&ask)).await.unwrap_or_else(|_| Err(slow()));
+            let result = match order.len() {
+                // The route has its own limits.
+                0 => route.connect(&ask).await,
+                others => timeout(until.share(others).left(), route.connect(&ask))
+                    .await
+                    .unwrap_or_else(|_| Err(slow())),
+            };
             match result {
                 Ok(io) => {
                     self.told(route, index, node, None);

@@ -177,6 +177,10 @@ impl<I: Io> Io for WsIo<I> {
         }
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if !self.in_frame {
             ready!(self.poll_control(cx))?;

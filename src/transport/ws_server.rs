@@ -5,22 +5,23 @@
 //! pattern), our [`upgrade`] checks it against our table. After the 101 the raw socket is taken out
 //! of hyper, with whatever hyper read too early.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ use tower::ServiceExt;
 
 use super::arrival;
 use crate::config::model::WsListenerConfig;
-use crate::io::{Accept, AsyncIo};
+use crate::io::{Accept, AsyncIo, Chunk, Io};
 use crate::metrics::Metrics;
 use crate::net::tls::{self, TlsServer};
 
@@ -45,6 +46,7 @@ pub use table::WsTable;
 
 use limits::Permit;
 use policies::Policies;
+use upgrade::{Opened, Upgrade};
 
 /// From the connection's start to the end of its first request's headers, with PROXY header and TLS
 /// handshake, and as long again for each further request; a service that is alone on its socket has
@@ -52,7 +54,10 @@ use policies::Policies;
 /// socket forever.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For the request in hand when the socket is given up.
+/// For the write of the 101, if the listener has no `handshakeTimeout`.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For the request in hand when the socket is given up, and for the farewell to who was refused.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The longest request head in bytes, and the most headers in it.
@@ -96,6 +101,27 @@ struct Connection {
     permit: Mutex<Option<Permit>>,
     /// Its first request has come.
     asked: AtomicBool,
+    /// The request that was answered with 101.
+    upgrade: Mutex<Option<Upgrade>>,
+}
+
+impl Connection {
+    fn new(peer: SocketAddr, local: SocketAddr, permit: Permit) -> Self {
+        let (permit, upgrade) = (Mutex::new(Some(permit)), Mutex::new(None));
+        let (named, name, policy) = (None, None, None);
+        let asked = AtomicBool::new(false);
+        Self { peer, named, local, name, policy, permit, asked, upgrade }
+    }
+
+    /// Returns when the 101 cannot be written in time. Poll it after what writes.
+    async fn stuck(&self) {
+        let within = |upgrade: &Upgrade| upgrade.handshake_timeout().unwrap_or(HANDSHAKE_TIMEOUT);
+        let answered = poll_fn(|_| match self.upgrade.lock().as_ref() {
+            Some(upgrade) => Poll::Ready(within(upgrade)),
+            None => Poll::Pending,
+        });
+        tokio::time::sleep(answered.await).await;
+    }
 }
 
 impl WsSocket {
@@ -117,23 +143,35 @@ impl WsSocket {
         self.shared.table.store(Arc::new(table));
     }
 
-    /// Serves one connection until its upgrade, or its end. `stop` ends it after the request in
-    /// hand. Spawn it.
+    /// Serves one connection to its end, with the tunnel that it becomes. `stop` ends it after the
+    /// request in hand, and is nothing to the tunnel. Spawn it.
     pub async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
         stop: CancellationToken,
     ) {
-        let Ok(local) = stream.local_addr() else { return };
+        // Boxed: an open tunnel must not carry the space of its handshake along.
+        let opened = Box::pin(self.open(stream, peer, stop)).await;
+        if let Some(opened) = opened {
+            opened.serve().await;
+        }
+    }
+
+    /// Shakes hands.
+    async fn open(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: CancellationToken,
+    ) -> Option<Opened> {
+        let local = stream.local_addr().ok()?;
         let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
             self.shared.count("limited");
             tracing::debug!(%peer, "too many handshakes in flight");
-            return;
+            return None;
         };
-        let (permit, asked) = (Mutex::new(Some(permit)), AtomicBool::new(false));
-        let (named, name, policy) = (None, None, None);
-        let mut connection = Connection { peer, named, local, name, policy, permit, asked };
+        let mut connection = Connection::new(peer, local, permit);
         let table = self.shared.table.load_full();
         let within = table.read_header_timeout().unwrap_or(READ_HEADER_TIMEOUT);
         // A timeout that no clock can show is none.
@@ -142,20 +180,27 @@ impl WsSocket {
         if table.reads_header_of(peer) {
             let named = tokio::select! {
                 named = in_time(until, arrival::named_client(&mut io)) => named,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return None,
             };
             match named {
-                None => return self.shared.count("timeout"),
+                None => {
+                    self.shared.count("timeout");
+                    return None;
+                }
                 Some(Ok(named)) => connection.named = named,
                 Some(Err(error)) => {
                     self.shared.count("failed");
-                    return tracing::debug!(%peer, %error, "no client behind the proxy");
+                    tracing::debug!(%peer, %error, "no client behind the proxy");
+                    return None;
                 }
             }
         }
         let Some(policies) = table.policies() else {
             drop(table);
-            return self.requests(io, connection, (within, until), stop).await;
+            let (upgrade, io, early) = self.requests(io, connection, (within, until), stop).await?;
+            let (early, stream) = io.into_parts(&early);
+            upgrade.set_up(&stream);
+            return Some(self.opened(upgrade, stream, early));
         };
         let shaking = tls::accept(io, |name| {
             connection.name = name.map(Into::into);
@@ -163,64 +208,92 @@ impl WsSocket {
             connection.policy.clone()
         });
         let shaken = tokio::select! {
-            shaken = in_time(until, shaking) => shaken,
-            () = stop.cancelled() => return,
+            shaken = in_time(until, Box::pin(shaking)) => shaken,
+            () = stop.cancelled() => return None,
         };
         match shaken {
             Some(Ok(stream)) => {
                 drop(table);
-                self.requests(stream, connection, (within, until), stop).await;
+                let (upgrade, stream, early) =
+                    self.requests(stream, connection, (within, until), stop).await?;
+                upgrade.set_up(stream.get_ref().0.get_ref());
+                Some(self.opened(upgrade, stream, Chunk::from_slice(&early)))
             }
             Some(Err(error)) => {
                 self.shared.count("tls_failed");
                 error.log(peer);
+                None
             }
-            None => self.shared.count("timeout"),
+            None => {
+                self.shared.count("timeout");
+                None
+            }
         }
     }
 
     /// Reads requests until an upgrade, or the end: the first one until then, each further one within
     /// the time.
-    async fn requests(
+    async fn requests<S>(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: S,
         connection: Connection,
         (within, until): (Duration, Option<Instant>),
         stop: CancellationToken,
-    ) {
+    ) -> Option<(Upgrade, S, Bytes)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (peer, connection) = (connection.peer, Arc::new(connection));
         let (router, asking) = (self.router.clone(), connection.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             asking.asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(asking.clone());
-            router.clone().oneshot(request.map(Body::new))
+            Box::pin(router.clone().oneshot(request.map(Body::new)))
         });
-        let serving = http1::Builder::new()
+        let mut serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(within)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .title_case_headers(true)
             .auto_date_header(false)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut serving = pin!(serving);
+            .serve_connection(TokioIo::new(stream), service);
         let result = tokio::select! {
-            result = serving.as_mut() => result,
-            () = too_late(until, &connection) => return self.shared.count("timeout"),
+            biased;
+            result = poll_fn(|cx| serving.poll_without_shutdown(cx)) => result,
+            () = too_late(until, &connection) => {
+                self.shared.count("timeout");
+                return None;
+            }
+            () = connection.stuck() => {
+                self.shared.count("timeout");
+                tracing::debug!(%peer, "no upgrade in time");
+                return None;
+            }
             () = stop.cancelled() => {
-                serving.as_mut().graceful_shutdown();
+                Pin::new(&mut serving).graceful_shutdown();
+                let last = poll_fn(|cx| serving.poll_without_shutdown(cx));
                 // A request that is still on its way must not hold a drain up.
-                match tokio::time::timeout(LAST_REQUEST, serving).await {
-                    Ok(result) => result,
-                    Err(_) => return,
-                }
+                tokio::time::timeout(LAST_REQUEST, last).await.ok()?
             }
         };
         if let Err(e) = result {
             self.shared.count(if e.is_timeout() { "timeout" } else { "failed" });
             tracing::debug!(%peer, error = %e, "a connection ended before its upgrade");
+            return None;
         }
+        let Parts { io, read_buf, .. } = serving.into_parts();
+        let mut io = io.into_inner();
+        let upgrade = connection.upgrade.lock().take();
+        if upgrade.is_none() {
+            let _ = tokio::time::timeout(LAST_REQUEST, io.shutdown()).await;
+        }
+        Some((upgrade?, io, read_buf))
+    }
+
+    fn opened(&self, upgrade: Upgrade, stream: impl Io, early: Chunk) -> Opened {
+        self.shared.count("ok");
+        upgrade.opened(stream, early, self.shared.tracker.clone())
     }
 }
 

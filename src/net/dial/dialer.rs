@@ -94,10 +94,8 @@ impl Dialer {
         keepalive: Option<&TcpKeepalive>,
     ) -> Result<TcpStream, DialError> {
         let addrs = self.addresses(origin, names, Network::Tcp, target).await?;
-        let stream = self.race(addrs, target).await?;
-        if let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
-            && local == peer
-        {
+        let (stream, peer) = self.race(addrs, target).await?;
+        if stream.local_addr().is_ok_and(|local| local == peer) {
             // TCP's simultaneous open: a dial to an ephemeral port can meet itself.
             return Err(DialError::Itself { target: target.clone() });
         }
@@ -127,15 +125,21 @@ impl Dialer {
         Err(classed(target, last))
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the one place that connects")]
-    /// The first address that answers; each has a head start before the next one.
-    async fn race(&self, addrs: Vec<SocketAddr>, target: &Target) -> Result<TcpStream, DialError> {
+    /// The first address that answers, and which one; each has a head start before the next one.
+    async fn race(
+        &self,
+        addrs: Vec<SocketAddr>,
+        target: &Target,
+    ) -> Result<(TcpStream, SocketAddr), DialError> {
+        if let [addr] = *addrs {
+            return open(addr).await.map_err(|e| classed(target, e));
+        }
         let mut waiting = addrs.into_iter();
         let mut running = FuturesUnordered::new();
         let mut last = None;
         loop {
             match waiting.next() {
-                Some(addr) => running.push(TcpStream::connect(addr)),
+                Some(addr) => running.push(open(addr)),
                 None if running.is_empty() => {
                     let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
                     return Err(classed(target, last.unwrap_or_else(none)));
@@ -151,12 +155,17 @@ impl Dialer {
                 }
             };
             match first {
-                Some(Ok(stream)) => return Ok(stream),
+                Some(Ok(opened)) => return Ok(opened),
                 Some(Err(e)) => last = Some(e),
                 None => {}
             }
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that connects")]
+async fn open(addr: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    Ok((TcpStream::connect(addr).await?, addr))
 }
 
 impl Dial for Dialer {

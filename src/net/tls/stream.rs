@@ -16,8 +16,8 @@ use tokio_rustls::{client, server};
 use super::error::told;
 use crate::io::{AsyncIo, Chunk, Ending, Io};
 
-/// Bytes that a session encrypts at once: the longest chunk with the overhead of its records.
-pub(super) const BUFFERED: usize = 264 * 1024;
+/// Bytes that a session encrypts at once. Its four records fit into one small buffer.
+pub(super) const BUFFERED: usize = 64 * 1024;
 
 macro_rules! io_of_tls {
     ($($stream:ident),*) => {
@@ -44,6 +44,10 @@ macro_rules! io_of_tls {
                         Poll::Pending
                     }
                 }
+            }
+
+            fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+                self.get_mut().0.get_mut().poll_room(cx)
             }
 
             fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {

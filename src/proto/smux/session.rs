@@ -7,10 +7,12 @@ use std::time::Duration;
 use super::stream::{Fin, Stream};
 use super::{Command, DeadPeer, GoAway, HEADER, Header, Queue, SmuxError, StreamError};
 
+mod crowd;
 mod input;
 mod output;
 mod timers;
 
+use crowd::CROWD;
 use input::Input;
 use output::Control;
 pub use output::MAX_GATHER;
@@ -34,6 +36,8 @@ const SEND_QUEUES: usize = 16 * 1024 * 1024;
 
 /// How long a stream that the peer opened, and sends nothing on, is left alone.
 pub(super) const GRACE: Duration = Duration::from_millis(20);
+/// What is written at once to a stream that sends much, at least.
+const BULK: usize = 16 * 1024;
 
 /// Which end we are: they count streams with odd and even ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +80,12 @@ pub struct Session<Q> {
     acceptor: Option<Waker>,
     /// Bytes of all streams that wait to be sent.
     unsent: usize,
-    /// Streams with something to send, in the order of their turns.
+    /// Streams with a little to send, in the order of their turns. They come first.
+    brief: VecDeque<u32>,
+    /// Streams with much to send, in the order of their turns.
     round: VecDeque<u32>,
+    /// Streams that would have much to send, and wait until the round is short.
+    crowd: VecDeque<u32>,
     control: VecDeque<Control>,
     /// Streams that we opened and that the peer has not heard of.
     unannounced: usize,
@@ -109,7 +117,9 @@ impl<Q: Queue> Session<Q> {
             backlog: VecDeque::new(),
             acceptor: None,
             unsent: 0,
+            brief: VecDeque::new(),
             round: VecDeque::new(),
+            crowd: VecDeque::new(),
             control: VecDeque::new(),
             unannounced: 0,
             fresh: VecDeque::new(),
@@ -251,7 +261,7 @@ impl<Q: Queue> Session<Q> {
         if let Some(ended) = ended {
             return Poll::Ready(Err(ended));
         }
-        if stream.peer == Some(Fin::Full) || stream.wanted.is_some() {
+        if stream.is_shut() {
             return Poll::Ready(Err(StreamError::Closed));
         }
         if !has_room(&stream.send, self.unsent) {
@@ -261,9 +271,12 @@ impl<Q: Queue> Session<Q> {
         Poll::Ready(Ok(&mut stream.send))
     }
 
-    /// Says that something was put where [`poll_write`](Self::poll_write) showed.
-    pub fn written(&mut self, id: u32) {
+    /// Says that `n` bytes were put where [`poll_write`](Self::poll_write) showed.
+    pub fn written(&mut self, id: u32, n: usize) {
         self.recount(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.bulk = n >= BULK;
+        }
         self.list(id);
     }
 
@@ -322,6 +335,7 @@ impl<Q: Queue> Session<Q> {
             stream.sent_at = now;
         }
         let unread = std::mem::take(&mut stream.recv).len();
+        let called = std::mem::take(&mut stream.called);
         if stream.is_over() {
             self.streams.remove(&id);
         } else if !stream.send.is_empty() {
@@ -329,6 +343,9 @@ impl<Q: Queue> Session<Q> {
         }
         self.give_back(unread);
         self.list(id);
+        if called {
+            self.call(1);
+        }
         self.work |= self.streams.is_empty();
     }
 
@@ -343,7 +360,7 @@ impl<Q: Queue> Session<Q> {
             }
         } else if !stream.listed && stream.is_ready(self.options.version) {
             stream.listed = true;
-            self.round.push_back(id);
+            if stream.bulk { &mut self.round } else { &mut self.brief }.push_back(id);
             self.work = true;
         }
     }

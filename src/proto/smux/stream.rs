@@ -59,8 +59,14 @@ pub(super) struct Stream<Q> {
     pub fresh: bool,
     /// It is fresh, and something waits for the moment to pass.
     pub held: bool,
-    /// It is in the session's round.
+    /// It has its turn to come.
     pub listed: bool,
+    /// What it was given last was much: it waits its turn behind those that send little.
+    pub bulk: bool,
+    /// Its writer waits in the session's crowd.
+    pub crowded: bool,
+    /// Its writer was called out of it, and did not come yet.
+    pub called: bool,
     /// An update is in the session's control queue.
     pub updating: bool,
     /// Bytes sent, and the peer's last word about them.
@@ -93,6 +99,9 @@ impl<Q: Queue> Stream<Q> {
             fresh: false,
             held: false,
             listed: false,
+            bulk: false,
+            crowded: false,
+            called: false,
             updating: false,
             written: 0,
             told: WindowUpdate { consumed: 0, window: FIRST_WINDOW },
@@ -116,6 +125,19 @@ impl<Q: Queue> Stream<Q> {
             (Some(Fin::Full), Some(Fin::Half)) if self.peer.is_none() => Some(Fin::Full),
             _ => None,
         }
+    }
+
+    /// Nothing more can be written.
+    pub(super) fn is_shut(&self) -> bool {
+        self.peer == Some(Fin::Full) || self.wanted.is_some()
+    }
+
+    /// Calls its writer out of the crowd, if it still waits there.
+    pub(super) fn call(&mut self) -> Option<Waker> {
+        let waker = if self.crowded { self.writer.take() } else { None };
+        self.crowded = false;
+        self.called = waker.is_some();
+        waker
     }
 
     /// Nobody needs it any more.

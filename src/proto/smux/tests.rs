@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::proto::Wire;
 
+mod crowd;
 mod schedule;
 
 #[derive(Default)]
@@ -71,7 +72,7 @@ fn write(end: &mut End, id: u32, bytes: &[u8]) -> Result<bool, StreamError> {
         Poll::Ready(queue) => queue?.push(bytes),
         Poll::Pending => return Ok(false),
     }
-    end.written(id);
+    end.written(id, bytes.len());
     Ok(true)
 }
 
@@ -361,7 +362,7 @@ fn streams_have_their_turns() {
         write(&mut client, *id, &vec![0; size]).unwrap();
     }
     let mut out = Vec::new();
-    client.transmit(100_000, Time::ZERO, &mut |b| out.extend_from_slice(b));
+    client.transmit(300_000, Time::ZERO, &mut |b| out.extend_from_slice(b));
     let mut order = Vec::new();
     let mut rest = &out[..];
     while let Some((header, n)) = Header::decode(rest).unwrap() {
@@ -369,7 +370,11 @@ fn streams_have_their_turns() {
         order.push((header.id, header.len));
     }
     let opened = [(3, 0), (5, 0), (7, 0)];
-    assert_eq!(order[..6], [&opened[..], &[(3, 32768), (5, 32768), (7, 10)]].concat());
+    // Who has little goes first, who has much goes on for as long as one read brought.
+    let first = [(7, 10), (3, 32768)];
+    assert_eq!(order[..5], [&opened[..], &first].concat());
+    let of = |id| order.iter().filter(|(of, _)| *of == id).map(|(_, n)| u32::from(*n)).sum::<u32>();
+    assert!(of(3) == 200_000 && of(5) > 90_000);
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::io::{BoxIo, Chunk, Ending, Io, ended};
 use crate::metrics::ServiceMetrics;
 use crate::proto::smux::Time;
 
-/// Reads of the carrier before other tasks have their turn: 4 MiB at most.
-const ROUNDS: usize = 16;
+/// Reads of the carrier before the streams have their turn: what they are to take is in the cache.
+const ROUNDS: usize = 2;
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -175,7 +175,7 @@ impl Driver {
                 return false;
             }
             output.prefer_large(state.session.has_much());
-            let limit = output.spare().len();
+            let limit = output.free();
             state.session.transmit(limit, now, &mut |bytes| {
                 output.append(bytes);
             });

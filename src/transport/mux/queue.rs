@@ -20,6 +20,8 @@ pub(super) struct Pieces {
     /// Bytes of the tail that were taken.
     taken: usize,
     len: usize,
+    /// The last piece that was taken out was much, so the next one will be.
+    bulk: bool,
 }
 
 impl Pieces {
@@ -32,7 +34,7 @@ impl Pieces {
         }
         self.settle();
         self.len += chunk.len();
-        self.chunks.push_back(std::mem::take(chunk));
+        self.chunks.push_back(chunk.take());
     }
 
     /// Moves the first bytes into an empty chunk; how many.
@@ -44,6 +46,7 @@ impl Pieces {
             self.drop_tail(n);
         }
         self.len -= chunk.len().min(self.len);
+        self.bulk = chunk.len() >= BEHIND;
         chunk.len()
     }
 
@@ -88,7 +91,7 @@ impl Queue for Pieces {
         while !bytes.is_empty() {
             let mut chunk = Chunk::new();
             // A reader that is behind takes more at once.
-            chunk.prefer_large(self.len - bytes.len() >= BEHIND);
+            chunk.prefer_large(self.bulk || self.len - bytes.len() >= BEHIND);
             let n = chunk.append(bytes);
             self.chunks.push_back(chunk);
             bytes = bytes.get(n..).unwrap_or_default();

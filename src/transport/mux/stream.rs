@@ -54,8 +54,7 @@ impl Io for MuxStream {
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A stream that takes nothing more says so when it is written to.
-        self.shared.with(|state, _| state.session.poll_write(self.id, cx).map(drop))
+        self.shared.with(|state, _| state.session.poll_room(self.id, cx))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
@@ -64,8 +63,9 @@ impl Io for MuxStream {
         }
         self.shared.with(|state, _| match state.session.poll_write(self.id, cx) {
             Poll::Ready(Ok(queue)) => {
+                let n = chunk.len();
                 queue.push_chunk(chunk);
-                state.session.written(self.id);
+                state.session.written(self.id, n);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(broken(e))),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
@@ -11,37 +12,38 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, StatusCode, Version};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_util::task::TaskTracker;
 
 use super::reject::Rejection;
 use super::session;
 use super::table::Endpoint;
 use super::{Connection, Shared};
-use crate::io::{AsyncIo, BoxIo, Chunk, Inbound, Io, Prefixed};
+use crate::io::{BoxIo, Chunk, Inbound, Io, Prefixed};
 use crate::net::dial::set_keepalive;
-use crate::net::tls::ServerStream;
 use crate::transport::arrival::forwarded_client;
 use crate::transport::{Ping, WsIo};
-
-/// For the write of the 101, if the listener has no `handshakeTimeout`.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request that may be upgraded, and the service that it is for.
 pub(super) struct Upgrade {
     endpoint: Arc<Endpoint>,
-    connection: Arc<Connection>,
-    on_upgrade: OnUpgrade,
     accept_key: String,
     /// The client, as far as trusted proxies name it.
     client: SocketAddr,
-    /// A place in the service's backlog.
-    place: OwnedSemaphorePermit,
+    local: SocketAddr,
+    /// A place in the service's backlog, until the 101 is written.
+    _place: OwnedSemaphorePermit,
+}
+
+/// A WebSocket that is open.
+pub(super) struct Opened {
+    inbound: Inbound,
+    endpoint: Arc<Endpoint>,
+    tracker: TaskTracker,
 }
 
 impl FromRequestParts<Arc<Shared>> for Upgrade {
@@ -72,14 +74,11 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
         let endpoint = &found.endpoint;
         connection.permit.lock().take();
         let accept_key = checked(&parts.method, &parts.headers)?;
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(Rejection::NotWebSocket)?;
-        let connection =
-            parts.extensions.get::<Arc<Connection>>().ok_or(Rejection::NotWebSocket)?.clone();
         let place = endpoint.upgrading.clone().try_acquire_owned().map_err(|_| Rejection::Busy)?;
         let client = endpoint.trust.client(connection.peer, connection.named);
         let client = forwarded_client(&parts.headers, &endpoint.trust.proxies, client);
-        let endpoint = endpoint.clone();
-        Ok(Self { endpoint, connection, on_upgrade, accept_key, client, place })
+        let (endpoint, local) = (endpoint.clone(), connection.local);
+        Ok(Self { endpoint, accept_key, client, local, _place: place })
     }
 }
 
@@ -109,13 +108,18 @@ fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-/// The one fallback of a socket's router.
+/// The one fallback of a socket's router. After a 101 the connection has its [`Upgrade`].
 pub(super) async fn serve(
     State(shared): State<Arc<Shared>>,
+    Extension(connection): Extension<Arc<Connection>>,
     upgrade: Result<Upgrade, Rejection>,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => upgrade.start(&shared),
+        Ok(upgrade) => {
+            let response = upgrade.response();
+            *connection.upgrade.lock() = Some(upgrade);
+            response
+        }
         Err(rejection) => {
             shared.count(rejection.label());
             rejection.into_response()
@@ -124,38 +128,24 @@ pub(super) async fn serve(
 }
 
 impl Upgrade {
-    /// Answers 101, and hands the stream to the service once that is written.
-    fn start(self, shared: &Arc<Shared>) -> Response {
-        let response = self.response();
-        let Self { endpoint, connection, on_upgrade, client, place, .. } = self;
-        let counter = shared.clone();
-        shared.tracker.spawn(async move {
-            let within = endpoint.config.handshake_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
-            let upgraded = match tokio::time::timeout(within, on_upgrade).await {
-                Ok(Ok(upgraded)) => upgraded,
-                Ok(Err(e)) => {
-                    counter.count("failed");
-                    tracing::debug!(peer = %connection.peer, error = %e, "no upgrade");
-                    return;
-                }
-                Err(_) => {
-                    counter.count("timeout");
-                    tracing::debug!(peer = %connection.peer, "no upgrade in time");
-                    return;
-                }
-            };
-            drop(place);
-            let Some(io) = stream(upgraded, &endpoint) else { return };
-            counter.count("ok");
-            let (peer, local) = (client, connection.local);
-            let Some(accept) = endpoint.accept.clone().session(peer) else { return };
-            let inbound = Inbound { io, peer, local };
-            match endpoint.config.mux {
-                None => accept.accept(inbound),
-                Some(config) => session::serve(inbound, config, &*accept, &counter.tracker).await,
-            }
-        });
-        response
+    /// `handshakeTimeout`.
+    pub(super) fn handshake_timeout(&self) -> Option<Duration> {
+        self.endpoint.config.handshake_timeout
+    }
+
+    /// Sets the socket's options.
+    pub(super) fn set_up(&self, stream: &TcpStream) {
+        if let Some(keepalive) = &self.endpoint.config.keepalive {
+            // Fails only on a socket that is already gone; its first read says so.
+            let _ = set_keepalive(stream, keepalive);
+        }
+    }
+
+    /// What the connection became once its 101 was written. `early` came behind the request.
+    pub(super) fn opened(self, stream: impl Io, early: Chunk, tracker: TaskTracker) -> Opened {
+        let io = framed(stream, early, &self.endpoint);
+        let inbound = Inbound { io, peer: self.client, local: self.local };
+        Opened { inbound, endpoint: self.endpoint, tracker }
     }
 
     fn response(&self) -> Response {
@@ -181,27 +171,18 @@ impl Upgrade {
     }
 }
 
-/// The raw socket with our framing on it.
-fn stream(upgraded: Upgraded, endpoint: &Endpoint) -> Option<BoxIo> {
-    match upgraded.downcast::<TokioIo<AsyncIo<TcpStream>>>() {
-        Ok(parts) => {
-            let (early, stream) = parts.io.into_inner().into_parts(&parts.read_buf);
-            set_up(&stream, endpoint);
-            Some(framed(stream, early, endpoint))
-        }
-        Err(upgraded) => {
-            let parts = upgraded.downcast::<TokioIo<ServerStream<TcpStream>>>().ok()?;
-            let stream = parts.io.into_inner();
-            set_up(stream.get_ref().0.get_ref(), endpoint);
-            Some(framed(stream, Chunk::from_slice(&parts.read_buf), endpoint))
-        }
-    }
-}
-
-fn set_up(stream: &TcpStream, endpoint: &Endpoint) {
-    if let Some(keepalive) = &endpoint.config.keepalive {
-        // Fails only on a socket that is already gone; its first read says so.
-        let _ = set_keepalive(stream, keepalive);
+impl Opened {
+    /// Serves what comes through it, to the end.
+    pub(super) async fn serve(self) {
+        let Self { inbound, endpoint, tracker } = self;
+        let accept = endpoint.accept.clone();
+        let Some(config) = endpoint.config.mux else {
+            drop(endpoint);
+            return accept.serve(inbound).await;
+        };
+        drop(endpoint);
+        let Some(accept) = accept.session(inbound.peer) else { return };
+        Box::pin(session::serve(inbound, config, &*accept, &tracker)).await;
     }
 }
 

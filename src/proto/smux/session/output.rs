@@ -1,13 +1,17 @@
 //! What goes to the carrier: control frames first, then the streams in turn.
 
-use super::{Command, Fin, HEADER, Header, Queue, Session, Stream, Time, has_room};
+use super::{CROWD, Command, Fin, HEADER, Header, Queue, Session, Stream, Time, has_room};
 use crate::proto::smux::{StreamError, WindowUpdate};
 
 /// Data frames that go out together.
 pub const MAX_GATHER: usize = 16;
 
-/// Bytes of a stream before the next one has its turn.
-const QUANTUM: usize = 32 * 1024;
+/// Bytes of a stream before the next one has its turn: what one read brought, so that it is one
+/// write again at the other end.
+const QUANTUM: usize = 256 * 1024;
+
+/// Bytes from which on a large buffer is worth it.
+const MUCH: usize = 32 * 1024;
 
 /// The longest control frame, in bytes.
 const CONTROL: usize = HEADER + WindowUpdate::LEN;
@@ -35,29 +39,36 @@ impl<Q: Queue> Session<Q> {
         if full && self.control.len() < super::MAX_CONTROL {
             self.work = true;
         }
-        let turns = self.round.len();
-        for _ in 0..turns.max(MAX_GATHER) {
+        let turns = self.brief.len() + self.round.len();
+        for turn in 0..turns.max(MAX_GATHER) {
             // The end of a stream is two headers long.
             if out.frames >= MAX_GATHER || out.left < 2 * HEADER {
                 break;
             }
-            let Some(id) = self.round.pop_front() else { break };
+            // Who has much waits for those who have little, but not forever.
+            let little = turn < MAX_GATHER / 2 || self.round.is_empty();
+            let brief = if little { self.brief.pop_front() } else { None };
+            let Some(id) = brief.or_else(|| self.round.pop_front()) else { break };
             if !self.take_turn(id, now, &mut out) {
                 break;
             }
         }
+        self.call(CROWD);
         out.bytes
     }
 
     /// Whether there may be something to send now.
     pub fn has_output(&self) -> bool {
-        !self.control.is_empty() || !self.round.is_empty()
+        !self.control.is_empty() || !self.brief.is_empty() || !self.round.is_empty()
     }
 
     /// How much there is for [`transmit`](Self::transmit), at least: whether to fetch a large buffer.
     pub fn has_much(&self) -> bool {
-        let unsent = |id: &u32| self.streams.get(id).map_or(0, |stream| stream.send.len());
-        self.round.len() > 2 || self.round.iter().map(unsent).sum::<usize>() > QUANTUM
+        let mut unsent = 0;
+        self.round.iter().chain(&self.brief).any(|id| {
+            unsent += self.streams.get(id).map_or(0, |stream| stream.send.len());
+            unsent > MUCH
+        })
     }
 
     fn send_control(&mut self, control: Control, out: &mut Out<'_>) {
@@ -96,7 +107,7 @@ impl<Q: Queue> Session<Q> {
             let crumb = out.bytes > 0 && room < wanted && room < 4096;
             if out.frames >= MAX_GATHER || room == 0 || crumb {
                 stream.listed = true;
-                self.round.push_front(id);
+                if stream.bulk { &mut self.round } else { &mut self.brief }.push_front(id);
                 return false;
             }
             let n = wanted.min(room);
@@ -110,7 +121,7 @@ impl<Q: Queue> Session<Q> {
         let waits = stream.send.len();
         self.unsent =
             (self.unsent + waits).saturating_sub(std::mem::replace(&mut stream.unsent, waits));
-        if has_room(&stream.send, self.unsent) {
+        if has_room(&stream.send, self.unsent) && !stream.crowded {
             self.wakes.extend(stream.writer.take());
         }
         if stream.send.is_empty() {
