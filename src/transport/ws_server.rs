@@ -54,6 +54,10 @@ use upgrade::{Opened, Upgrade};
 /// socket forever.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So many times that is all that a connection has to become a tunnel: until then it takes a place of
+/// the process.
+const TRIES: u32 = 6;
+
 /// For the write of the 101, if the listener has no `handshakeTimeout`.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -97,7 +101,7 @@ struct Connection {
     /// The server name of its TLS handshake, and what that ran under.
     name: Option<String>,
     policy: Option<TlsServer>,
-    /// Given back as soon as the owner is known: from then on the owner's limits count.
+    /// Given back as soon as it becomes a tunnel: from then on the owner's limits count.
     permit: Mutex<Option<Permit>>,
     /// Its first request has come.
     asked: AtomicBool,
@@ -261,7 +265,7 @@ impl WsSocket {
         let result = tokio::select! {
             biased;
             result = poll_fn(|cx| serving.poll_without_shutdown(cx)) => result,
-            () = too_late(until, &connection) => {
+            () = too_late(within, until, &connection) => {
                 self.shared.count("timeout");
                 return None;
             }
@@ -317,11 +321,17 @@ async fn in_time<T>(until: Option<Instant>, future: impl Future<Output = T>) -> 
     }
 }
 
-/// Returns when a connection's first request has not come in time.
-async fn too_late(until: Option<Instant>, connection: &Connection) {
-    if let Some(until) = until {
+/// Returns when a connection's first request has not come in time, or no request in all its time has
+/// made it a tunnel.
+async fn too_late(within: Duration, until: Option<Instant>, connection: &Connection) {
+    let last = until.and_then(|until| until.checked_add(within.checked_mul(TRIES - 1)?));
+    if let (Some(until), Some(last)) = (until, last) {
         sleep_until(until).await;
         if !connection.asked.load(Ordering::Relaxed) {
+            return;
+        }
+        sleep_until(last).await;
+        if connection.permit.lock().is_some() {
             return;
         }
     }

@@ -72,9 +72,9 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
             return Err(Rejection::Misdirected);
         }
         let endpoint = &found.endpoint;
-        connection.permit.lock().take();
         let accept_key = checked(&parts.method, &parts.headers)?;
         let place = endpoint.upgrading.clone().try_acquire_owned().map_err(|_| Rejection::Busy)?;
+        connection.permit.lock().take();
         let client = endpoint.trust.client(connection.peer, connection.named);
         let client = forwarded_client(&parts.headers, &endpoint.trust.proxies, client);
         let (endpoint, local) = (endpoint.clone(), connection.local);

@@ -167,6 +167,47 @@ fn a_client_that_does_not_finish_its_request_is_cut() {
 }
 
 #[test]
+fn a_connection_that_never_becomes_a_tunnel_does_not_live_by_asking() {
+    let server = server("&readHeaderTimeout=1s");
+    for request in [request("GET /wrong", &[]), request("GET /x", &["Upgrade: h2c"])] {
+        let (mut stream, began) = (server.connect(), Instant::now());
+        let mut answered = 0;
+        while stream.write_all(request.as_bytes()).is_ok() {
+            let mut first = [0];
+            if !matches!(stream.read(&mut first), Ok(1)) {
+                break;
+            }
+            answer(&mut stream);
+            answered += 1;
+            // The claim is about time: it asks again well before the time of a request is over.
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(began.elapsed() < Duration::from_secs(20), "it goes on");
+        }
+        assert!(answered > 1 && began.elapsed() > Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_upgraded_keeps_its_place() {
+    let server = server("");
+    let asks = |text: &str| {
+        let mut stream = server.connect();
+        let _ = stream.write_all(text.as_bytes());
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).ok()?;
+        Some((stream, status))
+    };
+    let bad = request("GET /x", &["Upgrade: h2c"]);
+    let mut kept: Vec<_> = (0..1024).filter_map(|_| asks(&bad)).collect();
+    eventually("one more is refused", Duration::from_secs(5), || {
+        kept.extend(asks(&bad));
+        asks(&upgrade()).is_none()
+    });
+    drop(kept);
+    eventually("there is room again", Duration::from_secs(5), || asks(&upgrade()).is_some());
+}
+
+#[test]
 fn handshakes_in_flight_are_bounded() {
     let server = server("");
     let mut silent: Vec<_> = (0..1024).map(|_| server.connect()).collect();
