@@ -9,7 +9,7 @@ use super::ConnectError;
 use crate::base::{Network, Target};
 use crate::config::model::HttpConnectorConfig;
 use crate::io::{BoxIo, Exchange};
-use crate::proto::http1::{ResponseHead, canonical_name, field_line};
+use crate::proto::http1::{ResponseHead, canonical_name, push_field};
 
 /// The longest answer, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -44,32 +44,37 @@ pub(super) async fn ask(
 /// The bytes of GOST's connector: Go's request, its fields sorted by name.
 fn request(config: &HttpConnectorConfig, authority: &str, network: Network) -> String {
     let mut agent = Some("Go-http-client/1.1");
-    let mut fields = BTreeMap::new();
+    let mut fields: BTreeMap<String, &str> = BTreeMap::new();
     for (name, value) in &config.header {
         match canonical_name(name) {
             name if name == "Host" => {}
             name if name == "User-Agent" => agent = Some(value.as_str()).filter(|v| !v.is_empty()),
             name => {
-                fields.insert(name, value.clone());
+                fields.insert(name, value);
             }
         }
     }
-    fields.insert("Proxy-Connection".into(), "keep-alive".into());
-    if let Some(auth) = &config.auth {
+    let basic = config.auth.as_ref().map(|auth| {
         let plain = format!("{}:{}", auth.username, auth.password.expose());
-        let basic = format!("Basic {}", STANDARD.encode(plain));
+        format!("Basic {}", STANDARD.encode(plain))
+    });
+    fields.insert("Proxy-Connection".into(), "keep-alive");
+    if let Some(basic) = &basic {
         fields.insert("Proxy-Authorization".into(), basic);
     }
     if network == Network::Udp {
-        fields.insert("X-Gost-Protocol".into(), "udp".into());
+        fields.insert("X-Gost-Protocol".into(), "udp");
     }
-    let mut request = format!("CONNECT {authority} HTTP/1.1\r\n");
-    request.push_str(&field_line("Host", authority));
+    let mut request = String::with_capacity(256);
+    for text in ["CONNECT ", authority, " HTTP/1.1\r\n"] {
+        request.push_str(text);
+    }
+    push_field(&mut request, "Host", authority);
     if let Some(agent) = agent {
-        request.push_str(&field_line("User-Agent", agent));
+        push_field(&mut request, "User-Agent", agent);
     }
     for (name, value) in fields {
-        request.push_str(&field_line(&name, &value));
+        push_field(&mut request, &name, value);
     }
     request.push_str("\r\n");
     request

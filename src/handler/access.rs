@@ -30,6 +30,9 @@ impl Access {
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
         let (peer, user) = (self.peer, self.user.as_deref().unwrap_or_default());
         // Not `target`: that is the log record's own module in JSON.
         let to = self.target.as_ref().map(ToString::to_string).unwrap_or_default();

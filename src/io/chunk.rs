@@ -20,13 +20,18 @@ pub struct Chunk {
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
-    large: bool,
+    /// Buffers that will be large, unless a read fills one meanwhile: then it begins anew.
+    large: u8,
 }
+
+/// Small reads in a row after which buffers are small again. Frames that are a little longer than a
+/// buffer leave a small read behind each large one.
+const PATIENCE: u8 = 4;
 
 impl Chunk {
     /// An empty chunk.
     pub const fn new() -> Self {
-        Self { buffer: None, start: 0, end: 0, large: false }
+        Self { buffer: None, start: 0, end: 0, large: 0 }
     }
 
     /// A chunk with these bytes. More than a large buffer holds gets one of its own.
@@ -39,11 +44,11 @@ impl Chunk {
             let mut buffer = vec![0; HEADROOM];
             buffer.extend_from_slice(bytes);
             let (start, end) = (HEADROOM, buffer.len());
-            return Self { buffer: Some(buffer.into()), start, end, large: false };
+            return Self { buffer: Some(buffer.into()), start, end, large: 0 };
         }
-        chunk.large = bytes.len() > SMALL;
+        chunk.prefer_large(bytes.len() > SMALL);
         chunk.append(bytes);
-        chunk.large = false;
+        chunk.prefer_large(false);
         chunk
     }
 
@@ -82,7 +87,7 @@ impl Chunk {
         if self.buffer.is_none() {
             (self.start, self.end) = (HEADROOM, HEADROOM);
         }
-        let large = self.large;
+        let large = self.large > 0;
         let buffer = self.buffer.get_or_insert_with(|| pool::take(large));
         let end = buffer.len().saturating_sub(tail);
         buffer.get_mut(self.end..end).unwrap_or_default()
@@ -90,16 +95,20 @@ impl Chunk {
 
     /// Asks that the next buffer be a large one, or a small one.
     pub fn prefer_large(&mut self, large: bool) {
-        self.large = large;
+        self.large = if large { PATIENCE } else { 0 };
     }
 
     /// Says that a read put `n` bytes into the room that [`spare`](Self::spare) gave. The next
-    /// buffer will be large if this one was filled, and small again after a small read.
+    /// buffers will be large if this one was filled, and small again after a few small reads.
     pub fn filled(&mut self, n: usize) {
         let room =
             self.buffer.as_deref().map_or(0, |b| b.len().saturating_sub(self.end + TAILROOM));
         self.end += n.min(room);
-        self.large = n == room || (self.large && n > SMALL / 2);
+        self.large = match self.large {
+            _ if n == room => PATIENCE,
+            1.. if n > SMALL / 2 => PATIENCE,
+            patience => patience.saturating_sub(1),
+        };
         if self.is_empty() {
             self.release();
         }
@@ -210,9 +219,11 @@ mod tests {
         assert_eq!(room, SMALL);
         chunk.filled(room);
         chunk.consume(room);
-        assert_eq!(chunk.spare().len(), LARGE);
-        chunk.filled(10);
-        chunk.consume(10);
+        for _ in 0..PATIENCE {
+            assert_eq!(chunk.spare().len(), LARGE);
+            chunk.filled(10);
+            chunk.consume(10);
+        }
         assert_eq!(chunk.spare().len(), SMALL);
     }
 

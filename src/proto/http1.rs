@@ -114,8 +114,21 @@ pub fn canonical_name(name: &str) -> String {
 
 /// A field's line. No line can end within the name or value: control characters become spaces.
 pub fn field_line(name: &str, value: &str) -> String {
-    let clean = |text: &str| text.replace(|c: char| c.is_ascii_control(), " ");
-    format!("{}: {}\r\n", clean(name), clean(value))
+    let mut line = String::new();
+    push_field(&mut line, name, value);
+    line
+}
+
+/// Adds a [`field_line`] to a head.
+pub fn push_field(head: &mut String, name: &str, value: &str) {
+    for (text, end) in [(name, ": "), (value, "\r\n")] {
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            head.extend(text.chars().map(|c| if c.is_ascii_control() { ' ' } else { c }));
+        } else {
+            head.push_str(text);
+        }
+        head.push_str(end);
+    }
 }
 
 #[cfg(test)]

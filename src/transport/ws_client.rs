@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{Ping, WsIo};
 use crate::config::model::WsDialerConfig;
 use crate::io::{AsyncIo, BoxIo, ReadError, read_wire};
-use crate::proto::http1::{HeadError, Headers, ResponseHead, canonical_name, field_line};
+use crate::proto::http1::{HeadError, Headers, ResponseHead, canonical_name, push_field};
 
 /// The longest answer, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -84,27 +84,35 @@ async fn shake_hands(mut io: AsyncIo, config: &WsDialerConfig) -> Result<BoxIo, 
 fn request(config: &WsDialerConfig, key: &str) -> String {
     let mut host = config.host.as_str();
     let mut agent = Some("Go-http-client/1.1");
-    let mut headers: BTreeMap<String, &str> = BTreeMap::new();
+    let mut own: BTreeMap<String, &str> = BTreeMap::new();
     for (name, value) in &config.header {
         match canonical_name(name) {
             name if name == "Host" => host = value,
             name if name == "User-Agent" => agent = Some(value.as_str()).filter(|v| !v.is_empty()),
             name => {
-                headers.insert(name, value);
+                own.insert(name, value);
             }
         }
     }
-    headers.retain(|name, _| !OURS.contains(&name.as_str()));
-    headers.insert("Connection".into(), "Upgrade");
-    headers.insert("Sec-WebSocket-Key".into(), key);
-    headers.insert("Sec-WebSocket-Version".into(), "13");
-    headers.insert("Upgrade".into(), "websocket");
-    let mut request = format!("GET {} HTTP/1.1\r\n{}", config.path, field_line("Host", host));
-    if let Some(agent) = agent {
-        request.push_str(&field_line("User-Agent", agent));
+    own.retain(|name, _| !OURS.contains(&name.as_str()));
+    let mut fields: Vec<(&str, &str)> = own.iter().map(|(name, value)| (&**name, *value)).collect();
+    fields.extend([
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", key),
+        ("Sec-WebSocket-Version", "13"),
+        ("Upgrade", "websocket"),
+    ]);
+    fields.sort_unstable();
+    let mut request = String::with_capacity(256);
+    for text in ["GET ", config.path.as_str(), " HTTP/1.1\r\n"] {
+        request.push_str(text);
     }
-    for (name, value) in headers {
-        request.push_str(&field_line(&name, value));
+    push_field(&mut request, "Host", host);
+    if let Some(agent) = agent {
+        push_field(&mut request, "User-Agent", agent);
+    }
+    for (name, value) in fields {
+        push_field(&mut request, name, value);
     }
     request.push_str("\r\n");
     request

@@ -77,6 +77,8 @@ pub struct Session<Q> {
     /// Bytes that may still be received; a frame may overdraw it, as in GOST.
     tokens: i64,
     input: Input,
+    /// The stream whose frame came last, if its reader was not woken yet.
+    arriving: Option<u32>,
     backlog: VecDeque<u32>,
     acceptor: Option<Waker>,
     /// Bytes of all streams that wait to be sent.
@@ -115,6 +117,7 @@ impl<Q: Queue> Session<Q> {
             last_id: if role == Role::Client { 1 } else { 0 },
             tokens: i64::from(options.receive_buffer),
             input: Input::default(),
+            arriving: None,
             backlog: VecDeque::new(),
             acceptor: None,
             unsent: 0,

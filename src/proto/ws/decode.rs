@@ -149,9 +149,13 @@ impl Decoder {
                 unmask(input.get_mut(at..at + n).unwrap_or_default(), key);
                 if out.start == out.end {
                     *out = at..at + n;
-                } else {
+                } else if n <= out.len() {
                     input.copy_within(at..at + n, out.end);
                     out.end += n;
+                } else {
+                    let start = at - out.len();
+                    input.copy_within(out.clone(), start);
+                    *out = start..at + n;
                 }
                 *left -= n as u64;
                 n

@@ -32,6 +32,7 @@ pub(super) async fn run(
         shared: shared.clone(),
         input: Chunk::new(),
         output: Chunk::new(),
+        unsettled: false,
         unflushed: false,
         metrics,
         stalled: 0,
@@ -61,6 +62,8 @@ struct Driver {
     shared: Arc<Shared>,
     /// Read and not yet taken by the session.
     input: Chunk,
+    /// Some of it is of a frame that is not whole.
+    unsettled: bool,
     /// Frames on their way out.
     output: Chunk,
     unflushed: bool,
@@ -137,17 +140,28 @@ impl Driver {
                 Poll::Ready(Ok(())) if self.input.is_empty() => return Ok(Step::Ended),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(e)) => return Err(e),
-                Poll::Pending => return Ok(Step::Idle),
+                Poll::Pending => {
+                    self.settle();
+                    return Ok(Step::Idle);
+                }
             }
         }
         let data = self.input.data();
-        let taken = self.shared.carry(|state, now| {
+        let (taken, unsettled) = self.shared.carry(|state, now| {
             state.session.take_work();
-            state.session.receive(data, now)
+            (state.session.receive(data, now), state.session.is_unsettled())
         });
+        self.unsettled = unsettled;
         let taken = taken.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         self.input.consume(taken);
         Ok(if taken > 0 { Step::Moved } else { Step::Idle })
+    }
+
+    /// There is no more for now: a frame that is not whole is as good as one that is.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.unsettled) {
+            self.shared.carry(|state, _| state.session.settle());
+        }
     }
 
     /// Writes what there is to send, and flushes when that is all.

@@ -46,7 +46,7 @@ impl Input {
 impl<Q: Queue> Session<Q> {
     /// Whether bytes of the carrier should be read. A frame that has begun is always taken whole.
     pub fn wants_input(&self) -> bool {
-        self.input.have > 0 || !matches!(self.input.state, State::Header) || self.takes_frames()
+        self.is_unsettled() || self.takes_frames()
     }
 
     pub(super) fn takes_frames(&self) -> bool {
@@ -54,7 +54,8 @@ impl<Q: Queue> Session<Q> {
     }
 
     /// Takes what came from the carrier, all of it or as much as it may; how much. Give the rest
-    /// again when [`wants_input`](Self::wants_input) says so.
+    /// again when [`wants_input`](Self::wants_input) says so. Whose frame is not whole yet is woken
+    /// by the rest, or by [`settle`](Self::settle).
     ///
     /// # Errors
     /// [`SmuxError`]; the session is to be ended.
@@ -103,10 +104,25 @@ impl<Q: Queue> Session<Q> {
                 }
             }
         }
+        if !self.is_unsettled() {
+            self.settle();
+        }
         if self.tokens <= 0 && self.stall_due.is_none() {
             self.look_for_stalls(now);
         }
         Ok(at)
+    }
+
+    /// Whether a frame is not whole yet. Its reader may want to wait for the rest, if there is more
+    /// to receive at once.
+    pub fn is_unsettled(&self) -> bool {
+        self.input.have > 0 || !matches!(self.input.state, State::Header)
+    }
+
+    /// Wakes the reader of the frame that came last, also if it is not whole.
+    pub fn settle(&mut self) {
+        let stream = self.arriving.take().and_then(|id| self.streams.get_mut(&id));
+        self.wakes.extend(stream.and_then(|stream| stream.reader.take()));
     }
 
     fn frame(&mut self, header: Header, now: Time) {
@@ -163,6 +179,10 @@ impl<Q: Queue> Session<Q> {
     }
 
     fn data(&mut self, id: u32, bytes: &[u8], now: Time) {
+        if self.arriving != Some(id) {
+            self.settle();
+            self.arriving = Some(id);
+        }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.fresh {
             self.known(id);
@@ -176,7 +196,6 @@ impl<Q: Queue> Session<Q> {
         }
         stream.recv.push(bytes);
         self.tokens -= bytes.len() as i64;
-        self.wakes.extend(stream.reader.take());
     }
 
     /// Resets the streams whose unread bytes keep the others waiting, and says when to look again.
