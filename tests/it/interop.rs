@@ -9,6 +9,7 @@ use std::time::Duration;
 mod ends;
 mod hops;
 mod page;
+mod protocols;
 mod refusals;
 mod rtcp;
 mod sessions;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::run::Run;
 use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::stream::echo;
@@ -118,6 +119,22 @@ fn the_101_has_nothing_but_the_handshake() {
     let accept = format!("sec-websocket-accept: {}", ACCEPTED.to_lowercase());
     assert_eq!(lines, ["connection: upgrade", &accept, "upgrade: websocket"]);
     assert!(head.contains(ACCEPTED));
+}
+
+#[test]
+fn headers_of_the_listener_are_in_the_101() {
+    let addr = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let _run = Run::start(&format!(
+        "services: [{{name: a, addr: '{addr}', handler: {{type: http}}, listener: {{type: ws,\n\
+         \x20 metadata: {{path: /x, header: {{x-team: a b, Sec-WebSocket-Protocol: chat}}}}}}}}]\n"
+    ));
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(upgrade().as_bytes()).unwrap();
+    let (head, _) = answer(&mut stream);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for line in ["X-Team: a b\r\n", "Sec-WebSocket-Protocol: chat\r\n"] {
+        assert!(head.to_lowercase().contains(&line.to_lowercase()), "{head}");
+    }
 }
 
 /// An unmasked frame has no business here, but a zero key masks nothing.
