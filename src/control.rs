@@ -85,16 +85,16 @@ pub async fn run(
     let client = connection.client;
     let scopes: Vec<Option<String>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
-    let freshness = watch::Freshness::new(scopes.len());
+    let freshness = watch::Freshness::default();
     let (changes, mut incoming) = mpsc::channel(CHANGES);
     let (notes, mut noted) = mpsc::channel(events::WAITING);
 
     let mut watches = FuturesUnordered::new();
     for (scope, namespace) in scopes.iter().enumerate() {
         let watch = watch::Watch::new(
-            client.clone(),
-            namespace.as_deref(),
+            watch::tunnels(client.clone(), namespace.as_deref()),
             scope,
+            std::convert::identity,
             changes.clone(),
             freshness.clone(),
             metrics.clone(),
@@ -130,8 +130,10 @@ async fn show_age(freshness: &watch::Freshness, metrics: &Metrics) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        let age = freshness.age().as_secs();
-        metrics.kube_watch_stale.set(i64::try_from(age).unwrap_or(i64::MAX));
+        for (kind, age) in freshness.ages() {
+            let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            metrics.kube_watch_stale.with_label_values(&[kind]).set(age);
+        }
     }
 }
 

@@ -38,12 +38,12 @@ pub struct Metrics {
     pub config_reload_failures: IntCounter,
     /// `adit_config_last_reload_successful`: 0 while a newer configuration than the one that runs is refused.
     pub config_last_reload_successful: IntGauge,
-    /// `adit_kube_watch_events_total{verb}`: events of the WsTunnel watch.
+    /// `adit_kube_watch_events_total{kind,verb}`: events of watches.
     pub kube_watch_events: IntCounterVec,
-    /// `adit_kube_watch_errors_total{error}`: failures of the WsTunnel watch.
+    /// `adit_kube_watch_errors_total{kind,error}`: failures of watches.
     pub kube_watch_errors: IntCounterVec,
-    /// `adit_kube_watch_stale_seconds`: since the API server last answered the watch.
-    pub kube_watch_stale: IntGauge,
+    /// `adit_kube_watch_stale_seconds{kind}`: since the API server last answered the watch.
+    pub kube_watch_stale: IntGaugeVec,
     /// `adit_kube_denied_total{verb,resource}`: requests that RBAC refused.
     pub kube_denied: IntCounterVec,
     /// `adit_status_patches_total{result}`: writes of a WsTunnel's status.
@@ -75,9 +75,9 @@ impl Metrics {
             config_last_reload_successful: IntGauge::with_opts(opts(
                 "adit_config_last_reload_successful",
             ))?,
-            kube_watch_events: counters("adit_kube_watch_events_total", &["verb"])?,
-            kube_watch_errors: counters("adit_kube_watch_errors_total", &["error"])?,
-            kube_watch_stale: IntGauge::with_opts(opts("adit_kube_watch_stale_seconds"))?,
+            kube_watch_events: counters("adit_kube_watch_events_total", &["kind", "verb"])?,
+            kube_watch_errors: counters("adit_kube_watch_errors_total", &["kind", "error"])?,
+            kube_watch_stale: gauges("adit_kube_watch_stale_seconds", &["kind"])?,
             kube_denied: counters("adit_kube_denied_total", &["verb", "resource"])?,
             status_patches: counters("adit_status_patches_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::object::Key;
 use super::status::{ACCEPTED, Condition, READY, Status};
-use super::watch::kind;
+use super::watch::resource;
 use super::writer::Written;
 use crate::metrics::Metrics;
 
@@ -75,7 +75,7 @@ pub(super) async fn run(
         } else {
             tracing::warn!(object = %note.key, reason = note.reason, "{}", note.text);
         }
-        let kind = kind();
+        let kind = resource();
         let reference = ObjectReference {
             api_version: Some(kind.api_version),
             kind: Some(kind.kind),

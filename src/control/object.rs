@@ -48,6 +48,15 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Of any object; the namespace of those that are in none is empty.
+    pub(crate) fn of(object: &impl kube::Resource) -> Self {
+        let meta = object.meta();
+        Self {
+            namespace: meta.namespace.as_deref().unwrap_or_default().into(),
+            name: meta.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
     /// The origin of the object's services.
     pub(crate) fn origin(&self) -> Origin {
         Origin::Tunnel { namespace: self.namespace.clone(), name: self.name.clone() }
@@ -67,10 +76,7 @@ impl Object {
         // Read apart from the rest: an object of another class is not ours to find fault with.
         let class = spec.get("className").and_then(Value::as_str).filter(|name| !name.is_empty());
         Self {
-            key: Key {
-                namespace: object.namespace().unwrap_or_default().into(),
-                name: object.name_any().into(),
-            },
+            key: Key::of(object),
             uid: object.uid().unwrap_or_default().into(),
             generation: object.metadata.generation.unwrap_or_default(),
             resource_version: object.resource_version().unwrap_or_default(),

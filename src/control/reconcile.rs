@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::BUILT_IN_CLASS;
 use super::events::{Note, notes};
-use super::object::Key;
+use super::object::{Key, Object};
 use super::status::{Facts, READY, Status};
 use super::store::Store;
 use super::translate::{Translation, Translator};
@@ -106,7 +106,7 @@ impl Reconciler {
     }
 
     /// Runs until nobody sends changes any more.
-    pub(super) async fn run(mut self, changes: &mut mpsc::Receiver<Change>) {
+    pub(super) async fn run(mut self, changes: &mut mpsc::Receiver<Change<Object>>) {
         let mut agenda = Agenda::default();
         let mut snapshots = self.snapshots.clone();
         loop {
@@ -148,7 +148,7 @@ impl Reconciler {
     }
 
     /// Takes a change in; whether it may change what runs.
-    fn change(&mut self, change: Change) -> bool {
+    fn change(&mut self, change: Change<Object>) -> bool {
         let matters = self.store.matters(&change);
         if let Change::Applied(object) = &change {
             self.writer.seen(object);

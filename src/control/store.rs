@@ -20,7 +20,7 @@ impl Store {
     }
 
     /// Whether a change is one to anything but statuses, ours for example.
-    pub(super) fn matters(&self, change: &Change) -> bool {
+    pub(super) fn matters(&self, change: &Change<Object>) -> bool {
         let Change::Applied(new) = change else { return true };
         self.objects.get(&new.key).is_none_or(|old| {
             (&old.uid, old.generation, old.deleting) != (&new.uid, new.generation, new.deleting)
@@ -28,7 +28,7 @@ impl Store {
     }
 
     /// Takes a change in.
-    pub(super) fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: Change<Object>) {
         match change {
             Change::Listed { scope, objects } => {
                 if let Some(Some(namespace)) = self.scopes.get(scope) {

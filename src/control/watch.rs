@@ -1,23 +1,25 @@
-//! The watch over `WsTunnel`s: what the API server has, as a stream of changes.
+//! Watches: what the API server has of one kind, as a stream of changes.
 //!
 //! Not kube's `watcher`: it hides bookmarks and the server's regular end of a watch, which are what
 //! tells a quiet cluster from a dead connection, and puts no bound on a list or on the start of a
 //! watch that is never answered.
+
+mod kind;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::Resource;
+use kube::api::{ListParams, WatchEvent, WatchParams};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::object::{Key, Object};
-use crate::crd;
+use super::object::Key;
 use crate::metrics::Metrics;
+pub(super) use kind::{Kind, Source, resource, tunnels};
 
 /// After this the server ends a watch, and it is renewed: a rotated token takes effect by then.
 const WATCH: Duration = Duration::from_secs(60);
@@ -34,48 +36,59 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 
 /// What happened to the objects of one scope.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum Change<O> {
     /// These are all there are: the answer to a list.
     Listed {
-        /// Which watch says so.
+        /// Which watch of the kind says so.
         scope: usize,
         /// Everything in its scope.
-        objects: Vec<Object>,
+        objects: Vec<O>,
     },
     /// An object was made or written to.
-    Applied(Box<Object>),
+    Applied(Box<O>),
     /// An object is gone.
     Deleted(Key),
 }
 
-/// When the API server last answered, for each scope.
-#[derive(Clone)]
-pub(super) struct Freshness(Arc<Mutex<Vec<Instant>>>);
+/// When the API server last answered each watch.
+#[derive(Clone, Default)]
+pub(super) struct Freshness(Arc<Mutex<Vec<(&'static str, Instant)>>>);
 
 impl Freshness {
-    /// The clock starts now.
-    pub(super) fn new(scopes: usize) -> Self {
-        Self(Arc::new(Mutex::new(vec![Instant::now(); scopes])))
+    /// A place for one more watch, whose clock starts now.
+    fn place(&self, kind: &'static str) -> usize {
+        let mut places = self.0.lock();
+        places.push((kind, Instant::now()));
+        places.len() - 1
     }
 
-    fn answered(&self, scope: usize) {
-        if let Some(last) = self.0.lock().get_mut(scope) {
+    fn answered(&self, place: usize) {
+        if let Some((_, last)) = self.0.lock().get_mut(place) {
             *last = Instant::now();
         }
     }
 
-    /// The age of the stalest scope.
-    pub(super) fn age(&self) -> Duration {
-        self.0.lock().iter().map(Instant::elapsed).max().unwrap_or_default()
+    /// The age of the stalest watch of each kind.
+    pub(super) fn ages(&self) -> Vec<(&'static str, Duration)> {
+        let mut ages: Vec<_> = self.0.lock().iter().map(|(k, last)| (*k, last.elapsed())).collect();
+        ages.sort();
+        ages.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                first.1 = first.1.max(later.1);
+            }
+            same
+        });
+        ages
     }
 }
 
 /// Why a list or a watch came to nothing.
 #[derive(Debug, thiserror::Error)]
 enum WatchError {
-    #[error("cannot list WsTunnels")]
+    #[error("cannot list")]
     List(#[source] kube::Error),
-    #[error("cannot watch WsTunnels")]
+    #[error("cannot watch")]
     Start(#[source] kube::Error),
     #[error("the watch broke off")]
     Broken(#[source] kube::Error),
@@ -110,49 +123,48 @@ impl WatchError {
     }
 
     /// What to do about it, when we know.
-    fn advice(&self) -> &'static str {
+    fn advice(&self, kind: &str) -> String {
         match self.status() {
             Some(status) if status.is_forbidden() => {
-                "the ServiceAccount needs list and watch on wstunnels.adit.dev: see deploy/rbac.yaml"
+                format!("the ServiceAccount needs list and watch on {kind}: see deploy/rbac.yaml")
             }
             Some(status) if status.code == 404 => {
-                "the CRD is not installed: see deploy/install.yaml"
+                format!("the API server has no {kind}: see deploy/install.yaml for the CRD")
             }
-            Some(status) if status.code == 401 => "the token is not accepted",
-            _ => "tunnels go on; trying again",
+            Some(status) if status.code == 401 => "the token is not accepted".into(),
+            _ => "tunnels go on; trying again".into(),
         }
     }
 }
 
-/// A watch of one scope: all namespaces, or one of them.
-pub(super) struct Watch {
-    api: Api<DynamicObject>,
+/// A watch of one kind in one scope: all namespaces, or one of them.
+pub(super) struct Watch<S: Source, O, T> {
+    kind: Kind<S, O>,
     scope: usize,
-    changes: mpsc::Sender<Change>,
+    /// What is made of a change for the one who reads them.
+    news: fn(Change<O>) -> T,
+    sink: mpsc::Sender<T>,
     freshness: Freshness,
+    place: usize,
     metrics: Metrics,
 }
 
-impl Watch {
-    /// A watch that reports to `changes`.
+impl<S: Source, O, T> Watch<S, O, T> {
+    /// A watch that reports to `sink`. `scope` is its number among the watches of the kind.
     pub(super) fn new(
-        client: kube::Client,
-        namespace: Option<&str>,
+        kind: Kind<S, O>,
         scope: usize,
-        changes: mpsc::Sender<Change>,
+        news: fn(Change<O>) -> T,
+        sink: mpsc::Sender<T>,
         freshness: Freshness,
         metrics: Metrics,
     ) -> Self {
-        let kind = kind();
-        let api = match namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &kind),
-            None => Api::all_with(client, &kind),
-        };
-        Self { api, scope, changes, freshness, metrics }
+        let place = freshness.place(kind.plural);
+        Self { kind, scope, news, sink, freshness, place, metrics }
     }
 
     /// Follows the objects as long as somebody listens to the changes.
-    pub(super) async fn run(self) -> Result<Infallible, mpsc::error::SendError<Change>> {
+    pub(super) async fn run(self) -> Result<Infallible, mpsc::error::SendError<T>> {
         let mut delay = BACK_OFF.0;
         let mut version: Option<String> = None;
         let mut failing = false;
@@ -161,7 +173,7 @@ impl Watch {
                 None => match self.list().await {
                     Ok((objects, listed)) => {
                         let change = Change::Listed { scope: self.scope, objects };
-                        self.changes.send(change).await?;
+                        self.sink.send((self.news)(change)).await?;
                         version = Some(listed);
                         Ok(())
                     }
@@ -197,14 +209,19 @@ impl Watch {
     }
 
     /// Every object, and the version to watch from.
-    async fn list(&self) -> Result<(Vec<Object>, String), WatchError> {
+    async fn list(&self) -> Result<(Vec<O>, String), WatchError> {
         let mut objects = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams {
+            label_selector: self.kind.labels.clone(),
+            field_selector: self.kind.fields.clone(),
+            limit: Some(PAGE),
+            ..ListParams::default()
+        };
         loop {
-            let page = timeout(LIST, self.api.list(&params)).await;
+            let page = timeout(LIST, self.kind.source.list(&params)).await;
             let page = page.map_err(|_| WatchError::Silent)?.map_err(WatchError::List)?;
-            self.freshness.answered(self.scope);
-            objects.extend(page.items.iter().map(Object::read));
+            self.freshness.answered(self.place);
+            objects.extend(page.items.iter().map(self.kind.read));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => return Ok((objects, page.metadata.resource_version.unwrap_or_default())),
@@ -216,9 +233,13 @@ impl Watch {
     async fn follow(
         &self,
         version: &mut String,
-    ) -> Result<Result<(), WatchError>, mpsc::error::SendError<Change>> {
-        let params = WatchParams::default().timeout(WATCH.as_secs().try_into().unwrap_or(60));
-        let stream = match timeout(START, self.api.watch(&params, version)).await {
+    ) -> Result<Result<(), WatchError>, mpsc::error::SendError<T>> {
+        let params = WatchParams {
+            label_selector: self.kind.labels.clone(),
+            field_selector: self.kind.fields.clone(),
+            ..WatchParams::default().timeout(WATCH.as_secs().try_into().unwrap_or(60))
+        };
+        let stream = match timeout(START, self.kind.source.watch(&params, version)).await {
             Err(_) => return Ok(Err(WatchError::Silent)),
             Ok(Err(kube::Error::Api(status))) if status.code == 410 => {
                 return Ok(Err(WatchError::Gone));
@@ -226,7 +247,7 @@ impl Watch {
             Ok(Err(error)) => return Ok(Err(WatchError::Start(error))),
             Ok(Ok(stream)) => stream,
         };
-        self.freshness.answered(self.scope);
+        self.freshness.answered(self.place);
         let started = Instant::now();
         let mut stream = std::pin::pin!(stream);
         loop {
@@ -240,17 +261,14 @@ impl Watch {
                 Ok(Some(Err(error))) => return Ok(Err(WatchError::Broken(error))),
                 Ok(Some(Ok(event))) => event,
             };
-            self.freshness.answered(self.scope);
+            self.freshness.answered(self.place);
             let (verb, change, seen) = match event {
-                WatchEvent::Added(object) => {
-                    ("added", Some(applied(&object)), object.metadata.resource_version)
-                }
+                WatchEvent::Added(object) => ("added", self.applied(&object), version_of(&object)),
                 WatchEvent::Modified(object) => {
-                    ("modified", Some(applied(&object)), object.metadata.resource_version)
+                    ("modified", self.applied(&object), version_of(&object))
                 }
                 WatchEvent::Deleted(object) => {
-                    let key = Object::read(&object).key;
-                    ("deleted", Some(Change::Deleted(key)), object.metadata.resource_version)
+                    ("deleted", Some(Change::Deleted(Key::of(&object))), version_of(&object))
                 }
                 WatchEvent::Bookmark(mark) => {
                     ("bookmark", None, Some(mark.metadata.resource_version))
@@ -260,9 +278,9 @@ impl Watch {
                 }
                 WatchEvent::Error(status) => return Ok(Err(WatchError::Ended(status.message))),
             };
-            self.metrics.kube_watch_events.with_label_values(&[verb]).inc();
+            self.metrics.kube_watch_events.with_label_values(&[self.kind.plural, verb]).inc();
             if let Some(change) = change {
-                self.changes.send(change).await?;
+                self.sink.send((self.news)(change)).await?;
             }
             if let Some(seen) = seen {
                 *version = seen;
@@ -270,36 +288,30 @@ impl Watch {
         }
     }
 
+    fn applied(&self, object: &S::Object) -> Option<Change<O>> {
+        Some(Change::Applied(Box::new((self.kind.read)(object))))
+    }
+
     fn failed(&self, error: &WatchError, first: bool) {
+        let kind = self.kind.plural;
         self.count(error.label());
         if error.status().is_some_and(kube::core::Status::is_forbidden) {
             let verb = if matches!(error, WatchError::List(_)) { "list" } else { "watch" };
-            self.metrics.kube_denied.with_label_values(&[verb, "wstunnels"]).inc();
+            self.metrics.kube_denied.with_label_values(&[verb, kind]).inc();
         }
         // One line for an outage, not one for each attempt.
         if first {
-            tracing::warn!(error = %super::chain(error), "{}", error.advice());
+            tracing::warn!(kind, error = %super::chain(error), "{}", error.advice(kind));
         } else {
-            tracing::debug!(error = %super::chain(error), "the API server still does not answer");
+            tracing::debug!(kind, error = %super::chain(error), "the API server still does not answer");
         }
     }
 
     fn count(&self, error: &'static str) {
-        self.metrics.kube_watch_errors.with_label_values(&[error]).inc();
+        self.metrics.kube_watch_errors.with_label_values(&[self.kind.plural, error]).inc();
     }
 }
 
-/// The resource that is watched and patched.
-pub(super) fn kind() -> ApiResource {
-    ApiResource {
-        group: crd::GROUP.into(),
-        version: crd::VERSION.into(),
-        api_version: format!("{}/{}", crd::GROUP, crd::VERSION),
-        kind: crd::KIND.into(),
-        plural: crd::PLURAL.into(),
-    }
-}
-
-fn applied(object: &DynamicObject) -> Change {
-    Change::Applied(Box::new(Object::read(object)))
+fn version_of<K: Resource>(object: &K) -> Option<String> {
+    object.meta().resource_version.clone()
 }

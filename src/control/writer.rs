@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::object::{Key, Object};
 use super::status::Status;
-use super::watch::kind;
+use super::watch::resource;
 use crate::metrics::Metrics;
 
 /// Writes at the same time. More would only queue up in the API server.
@@ -278,7 +278,7 @@ async fn patch(
     params: PatchParams,
     write: &Write,
 ) -> Result<String, WriteError> {
-    let kind = kind();
+    let kind = resource();
     let api = Api::<DynamicObject>::namespaced_with(client, &write.key.namespace, &kind);
     let mut body = json!({
         // With the uid an object that was deleted and made anew is a conflict, not a mistake.
