@@ -3,6 +3,9 @@
 //! Floor 9. `watch -> store -> translate -> engine` and back `snapshot -> status -> writer`. Nothing
 //! here serves traffic: when the API server is gone, or all of this is stuck, tunnels go on.
 //!
+//! Every replica serves the same plan, each by itself, and keeps a `report`. The one that holds the
+//! `lease` folds the reports of the `fleet` into statuses, and is the only one that writes them.
+//!
 //! Everything runs as one task, so nothing is shared and a part that ends ends the whole
 //! ([`run`] returns, and the process with it): a controller that stopped following its objects
 //! without a word is worse than one that restarts.
@@ -10,8 +13,11 @@
 mod claim;
 mod client;
 mod events;
+mod fleet;
+mod lease;
 mod object;
 mod reconcile;
+mod report;
 mod status;
 mod store;
 mod translate;
@@ -42,8 +48,12 @@ pub struct ControlOptions {
     pub instance: String,
     /// `--namespace`: what to watch; empty is all namespaces.
     pub namespaces: Vec<String>,
-    /// `--pod-name`: who Events are from.
+    /// `--lease-namespace`: where Lease, reports and Pods are.
+    pub lease_namespace: String,
+    /// `--pod-name`: who Events and reports are from.
     pub pod_name: Option<String>,
+    /// `--pod-namespace`: a Pod elsewhere cannot own a report.
+    pub pod_namespace: Option<String>,
     /// The ports of the front sockets: the only ones that a Service of the chart leads to.
     pub fronts: Vec<u16>,
 }
@@ -81,13 +91,28 @@ pub async fn run(
     metrics: Metrics,
     shutdown: Shutdown,
 ) -> Result<(), ControlError> {
-    let ControlOptions { instance, namespaces, pod_name, fronts } = options;
+    let ControlOptions { instance, namespaces, fronts, .. } = &options;
     let client = connection.client;
-    let scopes: Vec<Option<String>> =
-        if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().cloned().map(Some).collect()
+    };
     let freshness = watch::Freshness::default();
     let (changes, mut incoming) = mpsc::channel(CHANGES);
+    let (news, mut heard) = mpsc::channel(CHANGES);
     let (notes, mut noted) = mpsc::channel(events::WAITING);
+    let (fleet, mut known) = channel::channel(Default::default());
+    let (reports, mut reported) = channel::channel(None);
+
+    let names = options.names();
+    let namespace = &*options.lease_namespace;
+    // A process that restarts in its Pod is another candidate than the one before it.
+    let identity = format!("{}_{}", names.replica, random());
+    tracing::info!(replica = %names.replica, identity, namespace, "standing for election");
+    let (mut candidate, leadership) =
+        lease::Candidate::new(client.clone(), namespace, instance, identity, metrics.clone());
+    let mut reporter = report::Reporter::new(client.clone(), names.clone(), metrics.clone());
 
     let mut watches = FuturesUnordered::new();
     for (scope, namespace) in scopes.iter().enumerate() {
@@ -101,27 +126,82 @@ pub async fn run(
         );
         watches.push(watch.run());
     }
+    let pods = watch::Watch::new(
+        watch::pods(client.clone(), namespace),
+        0,
+        fleet::News::Pod,
+        news.clone(),
+        freshness.clone(),
+        metrics.clone(),
+    );
+    let others = watch::Watch::new(
+        watch::reports(client.clone(), namespace, instance),
+        0,
+        fleet::News::Report,
+        news,
+        freshness.clone(),
+        metrics.clone(),
+    );
     let reconciler = Reconciler::new(Parts {
         store: store::Store::new(scopes),
         translator: translate::Translator::new(fronts.clone()),
-        writer: writer::Writer::new(client.clone(), &instance, metrics.clone()),
+        writer: writer::Writer::new(client.clone(), instance, leadership.clone(), metrics.clone()),
         engine,
-        fronts,
+        fronts: fronts.clone(),
+        leadership: leadership.clone(),
+        fleet: known.clone(),
+        replica: names.replica.clone(),
+        reports,
         listed,
         events: notes,
         metrics: metrics.clone(),
     });
-    let events = events::run(client, &instance, pod_name, metrics.clone(), &mut noted);
+    let pod = options.pod_name.clone();
+    let events = events::run(client, instance, pod, leadership, metrics.clone(), &mut noted);
 
-    let _up = ["watch", "reconcile", "events"].map(|task| Up::new(&metrics, task));
-    let task = tokio::select! {
-        () = shutdown.begin().cancelled() => return Ok(()),
-        _ = watches.next() => "watch",
-        () = reconciler.run(&mut incoming) => "reconcile",
-        _ = events => "events",
-        () = show_age(&freshness, &metrics) => "watch",
+    let task = {
+        let _up = ["watch", "reconcile", "events", "lease", "report", "fleet"]
+            .map(|task| Up::new(&metrics, task));
+        tokio::select! {
+            () = shutdown.begin().cancelled() => None,
+            _ = watches.next() => Some("watch"),
+            _ = pods.run() => Some("watch"),
+            _ = others.run() => Some("watch"),
+            () = reconciler.run(&mut incoming) => Some("reconcile"),
+            _ = events => Some("events"),
+            _ = candidate.run() => Some("lease"),
+            _ = reporter.run(&mut reported, &mut known) => Some("report"),
+            _ = fleet::run(names, &mut heard, &fleet) => Some("fleet"),
+            () = show_age(&freshness, &metrics) => Some("watch"),
+        }
     };
-    Err(ControlError::Ended { task })
+    match task {
+        Some(task) => Err(ControlError::Ended { task }),
+        None => {
+            // All that writes has ended: the next leader need not wait.
+            tokio::join!(candidate.release(), reporter.farewell());
+            Ok(())
+        }
+    }
+}
+
+impl ControlOptions {
+    /// What this process is called.
+    fn names(&self) -> report::Names {
+        let here = self.pod_namespace.as_ref().is_some_and(|ns| *ns == self.lease_namespace);
+        let pod = self.pod_name.as_deref();
+        report::Names {
+            instance: self.instance.clone(),
+            namespace: self.lease_namespace.clone(),
+            pod: pod.filter(|_| here).map(Into::into),
+            replica: pod.map_or_else(|| random().into(), Into::into),
+        }
+    }
+}
+
+/// A word that no other process has.
+fn random() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 /// Keeps `adit_kube_watch_stale_seconds` current. On a quiet cluster it is a saw-tooth of up to a

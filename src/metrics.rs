@@ -48,6 +48,12 @@ pub struct Metrics {
     pub kube_denied: IntCounterVec,
     /// `adit_status_patches_total{result}`: writes of a WsTunnel's status.
     pub status_patches: IntCounterVec,
+    /// `adit_leader`: 1 while this replica writes statuses.
+    pub leader: IntGauge,
+    /// `adit_lease_transitions_total`: changes of the Lease's holder that this process saw.
+    pub lease_transitions: IntCounter,
+    /// `adit_report_writes_total{result}`: writes of this replica's report.
+    pub report_writes: IntCounterVec,
     /// `adit_task_up{task}`: 1 while a long task runs.
     pub task_up: IntGaugeVec,
 }
@@ -80,13 +86,16 @@ impl Metrics {
             kube_watch_stale: gauges("adit_kube_watch_stale_seconds", &["kind"])?,
             kube_denied: counters("adit_kube_denied_total", &["verb", "resource"])?,
             status_patches: counters("adit_status_patches_total", &["result"])?,
+            leader: IntGauge::with_opts(opts("adit_leader"))?,
+            lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
+            report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
             registry,
         };
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 15] = [
+        let all: [Box<dyn Collector>; 18] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
@@ -101,6 +110,9 @@ impl Metrics {
             Box::new(metrics.kube_watch_stale.clone()),
             Box::new(metrics.kube_denied.clone()),
             Box::new(metrics.status_patches.clone()),
+            Box::new(metrics.leader.clone()),
+            Box::new(metrics.lease_transitions.clone()),
+            Box::new(metrics.report_writes.clone()),
             Box::new(metrics.task_up.clone()),
         ];
         for collector in all {
@@ -149,6 +161,7 @@ mod tests {
                 &metrics.kube_watch_errors,
                 &metrics.kube_denied,
                 &metrics.status_patches,
+                &metrics.report_writes,
             ] {
                 let _ = family.get_metric_with_label_values(&labels);
             }

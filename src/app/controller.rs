@@ -17,6 +17,10 @@ use crate::net::resolve::{Resolver, Search};
 /// kept for allocation, below the kernel's ephemeral ports.
 pub(super) const PORTS: RangeInclusive<u16> = 1024..=19999;
 
+/// Where the Lease and the reports are when no flag and no Pod says so: the namespace of
+/// deploy/install.yaml.
+const NAMESPACE: &str = "adit-system";
+
 /// Runs until a signal, or until a part of the controller ended, which ends the process.
 ///
 /// # Errors
@@ -42,10 +46,13 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         drain: (Duration::from_secs(10), Duration::from_secs(60)),
     };
     let process = Process::start(&args.process, "info", options)?;
+    let lease_namespace = args.lease_namespace.or_else(|| args.pod_namespace.clone());
     let options = ControlOptions {
         instance: args.instance,
         namespaces: args.namespace,
+        lease_namespace: lease_namespace.unwrap_or_else(|| NAMESPACE.into()),
         pod_name: args.pod_name,
+        pod_namespace: args.pod_namespace,
         fronts: vec![front.port],
     };
     let control = control::run(
@@ -56,10 +63,8 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         process.metrics.clone(),
         process.shutdown.clone(),
     );
-    tokio::select! {
-        result = process.serve() => result?,
-        // It also returns when the drain begins; that is no end of ours.
-        Err(error) = control => return Err(error.into()),
-    }
+    // The controller's end is the beginning of the drain: it gives the Lease back, in a few seconds.
+    let control = async { control.await.map_err(anyhow::Error::from) };
+    tokio::try_join!(process.serve(), control)?;
     Ok(ExitCode::SUCCESS)
 }

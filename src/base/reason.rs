@@ -59,6 +59,8 @@ reasons! {
     AddressInUse,
     /// The process may not bind the port.
     BindForbidden,
+    /// No replica is ready to serve it.
+    NoReplica,
     /// `spec.suspend` is true.
     Suspended,
     /// Everything serves.

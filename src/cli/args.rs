@@ -131,6 +131,10 @@ pub struct ControllerArgs {
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,
+    /// The namespace of the Lease, the replicas' reports and their Pods; by default the Pod's, else
+    /// adit-system
+    #[arg(long, value_name = "NS", env = "ADIT_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
     /// This Pod's name (downward API)
     #[arg(long, value_name = "NAME", env = "ADIT_POD_NAME")]
     pub pod_name: Option<String>,

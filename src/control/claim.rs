@@ -1,10 +1,15 @@
 //! Who has held which address since when: the memory behind the planner's rule that the
 //! incumbent keeps what it has.
 //!
-//! The API server keeps the memory across restarts: `status.listeners[].claimedAt`, valid while
-//! `claim` beside it is the digest of what the spec asks for now. An object that was edited after
-//! it got its claim therefore counts as new, however old it is. While the process runs its own
-//! memory decides, since a status may be late or lost.
+//! The API server keeps the memory: `status.listeners[].claimedAt`, valid while `claim` beside it is
+//! the digest of what the spec asks for now. An object that was edited after it got its claim
+//! therefore counts as new, however old it is.
+//!
+//! Only the leader grants. Its own memory decides while it leads, since a status may be late or
+//! lost; the others follow what it wrote. So all replicas come to one plan, in whatever order they
+//! saw the objects: the plan depends on objects alone, and what each is given is in its status. What
+//! a leader remembers outlives its term until the object is written again: an API server that is
+//! away changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -41,6 +46,8 @@ pub(crate) fn digest_of(config: &ServiceConfig) -> String {
 /// The claims of every object that the process has seen, by the object's uid and service name.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
+    /// Whether this process grants, or follows the statuses.
+    leads: bool,
     /// An entry exists from the first plan on; `None` is a claim that was not granted.
     held: HashMap<Arc<str>, HashMap<Arc<str>, Option<Held>>>,
 }
@@ -55,6 +62,18 @@ pub(crate) struct Held {
 }
 
 impl Ledger {
+    /// The process leads from now on, or does not any more.
+    pub(crate) fn lead(&mut self, leads: bool) {
+        self.leads = leads;
+    }
+
+    /// The object was written. Who follows believes that more than its own memory.
+    pub(crate) fn written(&mut self, object: &Object) {
+        if !self.leads {
+            self.held.remove(&object.uid);
+        }
+    }
+
     /// Since when the service has held exactly what `claim` is the digest of.
     pub(crate) fn since(
         &mut self,
@@ -66,7 +85,9 @@ impl Ledger {
             Some(known) => known.clone(),
             None => {
                 let stored = stored(object, service);
-                self.set(&object.uid, service, stored.clone());
+                if self.leads {
+                    self.set(&object.uid, service, stored.clone());
+                }
                 stored
             }
         };
@@ -75,6 +96,9 @@ impl Ledger {
 
     /// The plan gave the service what it claims. What it held before is let go.
     pub(crate) fn grant(&mut self, uid: &Arc<str>, service: &str, claim: &str, now: Timestamp) {
+        if !self.leads {
+            return;
+        }
         let held = self.get(uid, service).filter(|held| &*held.claim == claim).cloned();
         // The status keeps seconds: a finer time here would change its meaning at a restart.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
@@ -84,7 +108,9 @@ impl Ledger {
 
     /// The plan gave it to another.
     pub(crate) fn refuse(&mut self, uid: &Arc<str>, service: &str) {
-        self.set(uid, service, None);
+        if self.leads {
+            self.set(uid, service, None);
+        }
     }
 
     /// What the service holds.
@@ -95,6 +121,9 @@ impl Ledger {
     /// Lets go what services of the object held that are not among `services` now, also what the
     /// object's status still says of them: another may have it by the time that they come back.
     pub(crate) fn keep_services(&mut self, object: &Object, services: &HashSet<&str>) {
+        if !self.leads {
+            return;
+        }
         let entry = self.held.entry(object.uid.clone()).or_default();
         for (name, held) in entry.iter_mut() {
             if !services.contains(&**name) {

@@ -1,11 +1,13 @@
 //! Events on objects: what a status says, at the moment that it begins to say it.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
+use super::lease::Leadership;
 use super::object::Key;
 use super::status::{ACCEPTED, Condition, READY, Status};
 use super::watch::resource;
@@ -14,6 +16,9 @@ use crate::metrics::Metrics;
 
 /// Events that wait for the API server. They tell people what conditions keep: more are dropped.
 pub(super) const WAITING: usize = 2048;
+
+/// For one Event.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An Event to publish.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +68,7 @@ pub(super) async fn run(
     client: kube::Client,
     instance: &str,
     pod: Option<String>,
+    leadership: Leadership,
     metrics: Metrics,
     notes: &mut mpsc::Receiver<Note>,
 ) -> Option<Infallible> {
@@ -91,7 +97,8 @@ pub(super) async fn run(
             action: "Reconcile".into(),
             secondary: None,
         };
-        if let Err(error) = recorder.publish(&event, &reference).await {
+        let published = leadership.fenced(TIMEOUT, recorder.publish(&event, &reference)).await;
+        if let Ok(Err(error)) = published {
             if matches!(&error, kube::Error::Api(status) if status.is_forbidden()) {
                 metrics.kube_denied.with_label_values(&["create", "events"]).inc();
             }

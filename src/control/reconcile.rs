@@ -11,19 +11,29 @@ use tokio::time::{Instant, sleep_until};
 
 use super::BUILT_IN_CLASS;
 use super::events::{Note, notes};
+use super::fleet::Fleet;
+use super::lease::Leadership;
 use super::object::{Key, Object};
+use super::report::{Entry, Exception, Tunnels};
 use super::status::{Facts, READY, Status};
 use super::store::Store;
-use super::translate::{Translation, Translator};
+use super::translate::{Translation, Translator, Verdict};
 use super::watch::Change;
 use super::writer::{Write, Writer, Written};
-use crate::engine::{DesiredSet, Engine, Snapshot};
+use crate::base::ServiceKey;
+use crate::engine::{DesiredSet, Engine, ServiceState, Snapshot};
 use crate::metrics::Metrics;
 
 /// Silence after a change before the set is translated, and the longest wait under constant changes.
 const QUIET: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 /// After a new picture of the engine, before statuses are looked at.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long the other replicas may take to run what this one runs before it is said of them. A
+/// report is written once a second at most.
+const LAG: Duration = Duration::from_secs(3);
+/// How long no replica may be ready before that is said: a process that restarts is not worth it.
+const NOBODY: Duration = Duration::from_secs(15);
 
 /// Everything that the loop owns.
 pub(super) struct Reconciler {
@@ -35,13 +45,30 @@ pub(super) struct Reconciler {
     fronts: Vec<u16>,
     translation: Translation,
     revision: u64,
-    /// For each object, the revision with its newest outcome: an older picture says nothing of it.
-    since: BTreeMap<Key, u64>,
+    since: BTreeMap<Key, Since>,
     /// Objects whose status somebody wrote: us, mostly.
     touched: BTreeSet<Key>,
+    /// Whether this process leads, as far as the loop has heard.
+    leads: bool,
+    leadership: Leadership,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    replica: Arc<str>,
+    reports: watch::Sender<Option<Arc<Tunnels>>>,
+    /// Since when no replica is ready.
+    nobody: Option<Instant>,
+    /// When a status that was held back may be looked at again.
+    held: Option<Instant>,
     listed: watch::Sender<bool>,
     events: mpsc::Sender<Note>,
     metrics: Metrics,
+}
+
+/// Since when an object is what it is.
+struct Since {
+    uid: Arc<str>,
+    /// With its newest outcome: an older picture says nothing of it.
+    revision: u64,
+    at: Instant,
 }
 
 /// When there is something to do.
@@ -62,8 +89,12 @@ impl Agenda {
     }
 
     fn look_soon(&mut self, all: bool) {
-        self.look.get_or_insert(Instant::now() + SETTLE);
+        self.look_by(Instant::now() + SETTLE);
         self.all |= all;
+    }
+
+    fn look_by(&mut self, when: Instant) {
+        self.look = Some(self.look.map_or(when, |look| look.min(when)));
     }
 
     fn translate_at(&self) -> Option<Instant> {
@@ -79,6 +110,12 @@ pub(super) struct Parts {
     pub(super) writer: Writer,
     pub(super) engine: Engine,
     pub(super) fronts: Vec<u16>,
+    pub(super) leadership: Leadership,
+    pub(super) fleet: watch::Receiver<Arc<Fleet>>,
+    /// What this replica is called.
+    pub(super) replica: Arc<str>,
+    /// Hears what this replica runs.
+    pub(super) reports: watch::Sender<Option<Arc<Tunnels>>>,
     pub(super) listed: watch::Sender<bool>,
     pub(super) events: mpsc::Sender<Note>,
     pub(super) metrics: Metrics,
@@ -87,21 +124,27 @@ pub(super) struct Parts {
 impl Reconciler {
     /// A loop that has seen nothing yet.
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { store, translator, writer, engine, fronts, listed, events, metrics } = parts;
         Self {
-            snapshots: engine.snapshot(),
-            store,
-            translator,
-            writer,
-            engine,
-            fronts,
+            snapshots: parts.engine.snapshot(),
+            store: parts.store,
+            translator: parts.translator,
+            writer: parts.writer,
+            engine: parts.engine,
+            fronts: parts.fronts,
             translation: Translation::default(),
             revision: 0,
             since: BTreeMap::new(),
             touched: BTreeSet::new(),
-            listed,
-            events,
-            metrics,
+            leads: false,
+            leadership: parts.leadership,
+            fleet: parts.fleet,
+            replica: parts.replica,
+            reports: parts.reports,
+            nobody: None,
+            held: None,
+            listed: parts.listed,
+            events: parts.events,
+            metrics: parts.metrics,
         }
     }
 
@@ -109,7 +152,12 @@ impl Reconciler {
     pub(super) async fn run(mut self, changes: &mut mpsc::Receiver<Change<Object>>) {
         let mut agenda = Agenda::default();
         let mut snapshots = self.snapshots.clone();
+        let (mut leadership, mut fleet) = (self.leadership.clone(), self.fleet.clone());
         loop {
+            if let Some(when) = self.held.take() {
+                agenda.look_by(when);
+                agenda.all = true;
+            }
             let (complete, retry_at) = (self.store.complete(), self.writer.retry_at());
             tokio::select! {
                 change = changes.recv() => match change {
@@ -131,7 +179,18 @@ impl Reconciler {
                     if changed.is_err() {
                         return;
                     }
-                                        agenda.look_soon(true);
+                    self.say();
+                    agenda.look_soon(true);
+                }
+                () = leadership.changed() => {
+                    self.lead();
+                    agenda.changed();
+                }
+                changed = fleet.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    agenda.look_soon(true);
                 }
                 () = at(agenda.look) => {
                     agenda.look = None;
@@ -149,10 +208,17 @@ impl Reconciler {
 
     /// Takes a change in; whether it may change what runs.
     fn change(&mut self, change: Change<Object>) -> bool {
-        let matters = self.store.matters(&change);
-        if let Change::Applied(object) = &change {
-            self.writer.seen(object);
-            self.touched.insert(object.key.clone());
+        let matters = self.store.matters(&change, !self.leads);
+        match &change {
+            Change::Applied(object) => {
+                self.writer.seen(object);
+                self.translator.ledger.written(object);
+                self.touched.insert(object.key.clone());
+            }
+            Change::Listed { objects, .. } => {
+                objects.iter().for_each(|object| self.translator.ledger.written(object));
+            }
+            Change::Deleted(_) => {}
         }
         let listed = matches!(change, Change::Listed { .. });
         self.store.change(change);
@@ -163,6 +229,16 @@ impl Reconciler {
         matters
     }
 
+    /// Leadership was won or lost: who wins begins with what is stored and rewrites nothing of it.
+    fn lead(&mut self) {
+        self.leads = self.leadership.still_leader();
+        self.translator.ledger.lead(self.leads);
+        self.writer.forget();
+        if !self.leads {
+            self.metrics.tunnels.reset();
+        }
+    }
+
     /// Hands the engine what shall run, if that is not what it has.
     fn translate(&mut self) {
         let new = self.translator.translate(self.store.objects());
@@ -171,9 +247,12 @@ impl Reconciler {
         if services_changed || first {
             self.revision += 1;
         }
+        let now = Instant::now();
         for (key, verdict) in &new.verdicts {
-            if self.translation.verdicts.get(key) != Some(verdict) {
-                self.since.insert(key.clone(), self.revision);
+            let Some(uid) = self.store.get(key).map(|object| object.uid.clone()) else { continue };
+            let known = self.since.get(key).is_some_and(|since| since.uid == uid);
+            if !known || self.translation.verdicts.get(key) != Some(verdict) {
+                self.since.insert(key.clone(), Since { uid, revision: self.revision, at: now });
             }
         }
         self.since.retain(|key, _| new.verdicts.contains_key(key));
@@ -183,13 +262,49 @@ impl Reconciler {
             self.engine.apply(DesiredSet { revision: self.revision, services });
         }
         self.translation = new;
+        self.say();
         self.listed.send_if_modified(|listed| !std::mem::replace(listed, true));
+    }
+
+    /// Tells the reporter what runs here, once the engine has done what it was told.
+    fn say(&self) {
+        let snapshot = self.snapshots.borrow().clone();
+        if snapshot.draining || self.revision == 0 || snapshot.revision != self.revision {
+            return;
+        }
+        let entry = |(key, verdict): (&Key, &Verdict)| {
+            let (object, good) = (self.store.get(key)?, verdict.running()?);
+            let exception = |name: &Arc<str>| {
+                let key = ServiceKey { origin: key.origin(), name: name.clone() };
+                let (reason, message) = match &snapshot.services.get(&key)?.state {
+                    ServiceState::Serving { .. } => return None,
+                    ServiceState::Refused { reason, message }
+                    | ServiceState::Failed { reason, message } => (*reason, message),
+                };
+                Some((name.clone(), Exception::new(reason, message)))
+            };
+            let names = good.services.iter().map(|(config, _)| &config.name);
+            let exceptions = names.filter_map(exception).collect();
+            let entry = Entry { generation: good.generation, secrets: None, exceptions };
+            Some((object.uid.clone(), entry))
+        };
+        let tunnels: Tunnels = self.translation.verdicts.iter().filter_map(entry).collect();
+        self.reports.send_if_modified(|before| {
+            let changed = before.as_deref() != Some(&tunnels);
+            if changed {
+                *before = Some(Arc::new(tunnels));
+            }
+            changed
+        });
     }
 
     /// Compares every object's status with what it should say, and writes the difference.
     fn look_at_all(&mut self) {
         let keys: Vec<_> = self.translation.verdicts.keys().cloned().collect();
         self.touched.clear();
+        if !self.leads {
+            return;
+        }
         let mut ready = [0i64; 3];
         for status in self.look(keys) {
             count(&mut ready, &status);
@@ -207,25 +322,48 @@ impl Reconciler {
 
     fn look(&mut self, keys: Vec<Key>) -> Vec<Status> {
         let snapshot = self.snapshots.borrow().clone();
+        let fleet = self.fleet.borrow().clone();
         // The process on its way out says nothing: the next one knows better.
-        if snapshot.draining || self.revision == 0 {
+        if snapshot.draining || self.revision == 0 || !self.leads || !fleet.listed {
             return Vec::new();
         }
+        if !self.leadership.still_leader() {
+            return Vec::new();
+        }
+        if fleet.own || !fleet.others.is_empty() {
+            self.nobody = None;
+        } else {
+            let until = *self.nobody.get_or_insert_with(Instant::now) + NOBODY;
+            if Instant::now() < until {
+                self.held = Some(until);
+                return Vec::new();
+            }
+        }
         let now = Timestamp::now();
-        keys.iter().filter_map(|key| self.look_at(key, &snapshot, now)).collect()
+        keys.iter().filter_map(|key| self.look_at(key, &snapshot, &fleet, now)).collect()
     }
 
     /// What the object shall say; it is written if it does not say so yet.
-    fn look_at(&mut self, key: &Key, snapshot: &Snapshot, now: Timestamp) -> Option<Status> {
+    fn look_at(
+        &mut self,
+        key: &Key,
+        snapshot: &Snapshot,
+        fleet: &Fleet,
+        now: Timestamp,
+    ) -> Option<Status> {
         let verdict = self.translation.verdicts.get(key)?;
         let object = self.store.get(key)?;
-        if self.since.get(key).is_none_or(|since| *since > snapshot.revision) {
-            return None;
-        }
+        let since = self.since.get(key).filter(|since| since.revision <= snapshot.revision)?;
         self.translator.granted(object, verdict, snapshot, now);
         let ledger = &self.translator.ledger;
-        let facts = Facts { object, verdict, snapshot, ledger, fronts: &self.fronts };
+        let (fronts, replica) = (&*self.fronts, &*self.replica);
+        let facts = Facts { object, verdict, snapshot, ledger, fronts, fleet, replica };
         let before = self.writer.intended(object);
+        let patience = since.at + LAG;
+        if Instant::now() < patience && facts.waits_for_others() {
+            self.held = Some(self.held.map_or(patience, |held| held.min(patience)));
+            return Some(before.clone());
+        }
         let status = facts.status(before, now)?;
         // Somebody may have seen a newer spec than we have.
         let newer = before.observed_generation.is_some_and(|seen| seen > object.generation);

@@ -49,6 +49,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Good {
     /// The services in the spec's order, each with the digest of its claim.
     pub(crate) services: Vec<(Arc<ServiceConfig>, Arc<str>)>,
+    /// The generation of the spec that this is.
+    pub(crate) generation: i64,
     /// What is allowed but worth a word.
     pub(crate) warnings: Vec<String>,
     /// How long tunnels may go on when a service goes.
@@ -202,6 +204,7 @@ impl Translator {
         });
         Ok(Good {
             services: services.collect(),
+            generation: object.generation,
             warnings: lowered.warnings.iter().map(ToString::to_string).collect(),
             drain: lowered.drain.unwrap_or(DRAIN).min(MAX_DRAIN),
         })

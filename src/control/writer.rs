@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::lease::{Fenced, Leadership};
 use super::object::{Key, Object};
 use super::status::Status;
 use super::watch::resource;
@@ -86,6 +87,7 @@ type Outcome = (Write, Result<String, WriteError>);
 pub(super) struct Writer {
     client: kube::Client,
     params: PatchParams,
+    leadership: Leadership,
     metrics: Metrics,
     objects: HashMap<Arc<str>, Progress>,
     queue: VecDeque<Arc<str>>,
@@ -97,15 +99,16 @@ pub(super) struct Writer {
 enum WriteError {
     #[error("the API server refused the status")]
     Refused(#[source] kube::Error),
-    #[error("the API server did not answer")]
-    Silent,
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
 }
 
 impl WriteError {
     /// The `result` label of `adit_status_patches_total`.
     fn label(&self) -> &'static str {
         match self {
-            Self::Silent => "timeout",
+            Self::Fenced(Fenced::Silent) => "timeout",
+            Self::Fenced(Fenced::NotLeader) => "not_leader",
             Self::Refused(kube::Error::Api(status)) if status.is_not_found() => "not_found",
             Self::Refused(kube::Error::Api(status)) if status.is_conflict() => "conflict",
             Self::Refused(kube::Error::Api(status)) if status.is_forbidden() => "forbidden",
@@ -119,10 +122,16 @@ impl WriteError {
 
 impl Writer {
     /// A writer that owns the fields of `adit-<instance>`.
-    pub(super) fn new(client: kube::Client, instance: &str, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        client: kube::Client,
+        instance: &str,
+        leadership: Leadership,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             client,
             params: PatchParams::apply(&format!("adit-{instance}")).force(),
+            leadership,
             metrics,
             objects: HashMap::new(),
             queue: VecDeque::new(),
@@ -161,6 +170,14 @@ impl Writer {
     /// Forgets objects that are gone.
     pub(super) fn keep_objects(&mut self, uids: &HashSet<&str>) {
         self.objects.retain(|uid, _| uids.contains(&**uid));
+    }
+
+    /// Drops everything that waits or is under way: another process writes from now on, or this one
+    /// begins with what is stored.
+    pub(super) fn forget(&mut self) {
+        self.running.clear();
+        self.queue.clear();
+        self.objects.clear();
     }
 
     /// Asks for a write; a newer one of the same object replaces one that waits.
@@ -220,6 +237,11 @@ impl Writer {
         // The object may have gone in the meantime.
         let progress = self.objects.get_mut(&write.uid)?;
         progress.in_flight = None;
+        if result == "not_leader" {
+            // Whoever leads says it, or this process when it leads again.
+            self.objects.remove(&write.uid);
+            return None;
+        }
         if progress.waiting.is_some() && !progress.queued {
             progress.queued = true;
             self.queue.push_back(write.uid.clone());
@@ -256,8 +278,10 @@ impl Writer {
             let Some(write) = progress.waiting.take() else { continue };
             progress.in_flight = Some(write.status.clone());
             let (client, params) = (self.client.clone(), self.params.clone());
+            let leadership = self.leadership.clone();
             self.running.push(Box::pin(async move {
-                let outcome = patch(client, params, &write).await;
+                let patched = leadership.fenced(TIMEOUT, patch(client, params, &write)).await;
+                let outcome = patched.map_err(WriteError::Fenced).and_then(|outcome| outcome);
                 (write, outcome)
             }));
         }
@@ -287,15 +311,15 @@ async fn patch(
     });
     let patched = if write.merge {
         let params = PatchParams { force: false, ..params };
-        timeout(TIMEOUT, api.patch_status(&write.key.name, &params, &Patch::Merge(&body))).await
+        api.patch_status(&write.key.name, &params, &Patch::Merge(&body)).await
     } else {
         if let Some(body) = body.as_object_mut() {
             body.insert("apiVersion".into(), kind.api_version.as_str().into());
             body.insert("kind".into(), kind.kind.as_str().into());
         }
-        timeout(TIMEOUT, api.patch_status(&write.key.name, &params, &Patch::Apply(&body))).await
+        api.patch_status(&write.key.name, &params, &Patch::Apply(&body)).await
     };
-    let object = patched.map_err(|_| WriteError::Silent)?.map_err(WriteError::Refused)?;
+    let object = patched.map_err(WriteError::Refused)?;
     Ok(object.metadata.resource_version.unwrap_or_default())
 }
 

@@ -94,5 +94,12 @@ pub const TABLE: &[MetricDoc] = &[
     ),
     doc("adit_kube_denied_total", &["verb", "resource"], "API requests that RBAC refused."),
     doc("adit_status_patches_total", &["result"], "Writes of a WsTunnel's status."),
+    doc("adit_leader", &[], "1 while this replica leads: it writes statuses and Events."),
+    doc(
+        "adit_lease_transitions_total",
+        &[],
+        "Changes of the Lease's holder that this process saw.",
+    ),
+    doc("adit_report_writes_total", &["result"], "Writes of this replica's report."),
     doc("adit_task_up", &["task"], "1 while a long task of the process runs."),
 ];

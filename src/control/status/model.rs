@@ -93,6 +93,15 @@ impl Status {
         self.conditions.iter().find(|c| c.kind == kind)
     }
 
+    /// Whether both give every service the same claim.
+    pub(crate) fn same_claims(&self, other: &Self) -> bool {
+        let claims = |status: &'_ Self| -> Vec<_> {
+            let claims = status.listeners.iter().filter(|listener| listener.claim.is_some());
+            claims.map(|l| (l.name.clone(), l.claimed_at.clone(), l.claim.clone())).collect()
+        };
+        claims(self) == claims(other)
+    }
+
     /// A service's entry.
     pub(crate) fn listener(&self, name: &str) -> Option<&Listener> {
         self.listeners.iter().find(|l| l.name == name)

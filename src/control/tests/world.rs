@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::base::{ListenAddr, Reason, ServiceKey};
+use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
 use crate::control::translate::{Translation, Translator};
@@ -17,6 +18,8 @@ pub(super) struct World {
     pub(super) objects: BTreeMap<Key, Object>,
     pub(super) translator: Translator,
     pub(super) translation: Translation,
+    /// Who else there is.
+    pub(super) fleet: Fleet,
     /// Ports that another process has.
     pub(super) taken: BTreeSet<u16>,
     /// Seconds since 1970.
@@ -28,7 +31,8 @@ impl Default for World {
     fn default() -> Self {
         Self {
             objects: BTreeMap::new(),
-            translator: Translator::new(vec![8080]),
+            translator: translator(true),
+            fleet: Fleet { listed: true, own: true, ..Fleet::default() },
             translation: Translation::default(),
             taken: BTreeSet::new(),
             now: 1000,
@@ -95,7 +99,7 @@ impl World {
 
     /// A new process: all memory is gone, the objects are as they were.
     pub(super) fn restart(&mut self) {
-        self.translator = Translator::new(vec![8080]);
+        self.translator = translator(true);
     }
 
     /// Translates, plans, and writes statuses; returns how many were written.
@@ -108,7 +112,15 @@ impl World {
             let object = self.objects.get_mut(key).unwrap();
             self.translator.granted(object, verdict, &snapshot, now);
             let ledger = &self.translator.ledger;
-            let facts = Facts { object, verdict, snapshot: &snapshot, ledger, fronts: &[8080] };
+            let facts = Facts {
+                object,
+                verdict,
+                snapshot: &snapshot,
+                ledger,
+                fronts: &[8080],
+                fleet: &self.fleet,
+                replica: "one",
+            };
             let Some(status) = facts.status(&object.status, now) else { continue };
             if status != object.status {
                 writes += 1;
@@ -164,6 +176,13 @@ impl World {
     }
 }
 
-fn key(namespace: &str, name: &str) -> Key {
+/// A translator of the leader, or of one who follows it.
+pub(super) fn translator(leads: bool) -> Translator {
+    let mut translator = Translator::new(vec![8080]);
+    translator.ledger.lead(leads);
+    translator
+}
+
+pub(super) fn key(namespace: &str, name: &str) -> Key {
     Key { namespace: Arc::from(namespace), name: Arc::from(name) }
 }

@@ -5,13 +5,16 @@ use std::future::Future;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{
     ApiResource, DynamicObject, ListParams, ObjectList, PartialObjectMeta, WatchEvent, WatchParams,
 };
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::control::fleet::{PodView, Stored};
 use crate::control::object::Object;
+use crate::control::report::LABEL;
 use crate::crd;
 
 /// What a page of a list and a watch are had from.
@@ -110,6 +113,22 @@ pub(in crate::control) fn tunnels(
         None => Api::all_with(client, &kind),
     };
     Kind::new(crd::PLURAL, Whole(api), Object::read)
+}
+
+/// The Pods of a namespace: those of the controller are among them.
+pub(in crate::control) fn pods(client: Client, namespace: &str) -> Kind<Whole<Pod>, PodView> {
+    Kind::new("pods", Whole(Api::namespaced(client, namespace)), PodView::read)
+}
+
+/// The reports of an instance's replicas.
+pub(in crate::control) fn reports(
+    client: Client,
+    namespace: &str,
+    instance: &str,
+) -> Kind<Whole<ConfigMap>, Stored> {
+    let source = Whole(Api::namespaced(client, namespace));
+    let kind = Kind::new("configmaps", source, Stored::read);
+    Kind { labels: Some(format!("{LABEL}={instance}")), ..kind }
 }
 
 /// The resource that is watched and patched.

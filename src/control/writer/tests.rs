@@ -9,7 +9,7 @@ fn writer() -> Writer {
         std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
     });
     let client = kube::Client::new(silent, "default");
-    Writer::new(client, "test", Metrics::new().unwrap())
+    Writer::new(client, "test", Leadership::always(), Metrics::new().unwrap())
 }
 
 fn object(version: &str) -> Object {
@@ -41,7 +41,7 @@ async fn a_failed_write_is_tried_again_after_one_second_then_two_at_most_five_mi
     writer.put(write("a"));
     assert_eq!(wait(&writer), None, "it runs");
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-        assert!(writer.ended(write("a"), Err(WriteError::Silent)).is_none());
+        assert!(writer.ended(write("a"), Err(WriteError::Fenced(Fenced::Silent))).is_none());
         assert_eq!(wait(&writer), Some(seconds));
         writer.put(write("a"));
         assert_eq!(wait(&writer), Some(seconds), "the same again does not jump the queue");
@@ -59,7 +59,7 @@ async fn a_changed_status_begins_anew() {
     let mut writer = writer();
     writer.put(write("a"));
     for _ in 0..3 {
-        writer.ended(write("a"), Err(WriteError::Silent));
+        writer.ended(write("a"), Err(WriteError::Fenced(Fenced::Silent)));
     }
     writer.put(write("b"));
     assert_eq!(wait(&writer), None);
@@ -100,4 +100,18 @@ async fn no_more_than_eight_writes_run_at_once_and_objects_that_are_gone_are_for
     assert_eq!(writer.running.len(), AT_ONCE);
     writer.keep_objects(&HashSet::from(["u3"]));
     assert_eq!(writer.objects.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_leader_meant_to_write_is_forgotten_with_its_term() {
+    let mut writer = writer();
+    for word in ["a", "b"] {
+        writer.put(write(word));
+    }
+    assert!(writer.ended(write("a"), Err(WriteError::Fenced(Fenced::NotLeader))).is_none());
+    assert_eq!(*writer.intended(&object("1")), Status::default());
+    assert_eq!(writer.retry_at(), None);
+    writer.put(write("c"));
+    writer.forget();
+    assert!(writer.running.is_empty() && writer.objects.is_empty());
 }

@@ -1,0 +1,217 @@
+use tokio::time::advance;
+
+use super::*;
+
+/// A Lease in an API server, and the wall clock, which has nothing to say.
+#[derive(Default)]
+struct Stored {
+    lease: Option<(Record, String)>,
+    writes: usize,
+}
+
+impl Stored {
+    /// A round of one candidate; whether it leads.
+    fn round(&mut self, election: &mut Election, wall: i64) -> bool {
+        let now = Instant::now();
+        if election.must_read(now) {
+            election.read(self.lease.clone(), now);
+        }
+        if let Some((record, version)) = election.ask(now, Timestamp::from_second(wall).unwrap()) {
+            if version == self.lease.as_ref().map(|(_, version)| version.clone()) {
+                self.writes += 1;
+                let version = self.writes.to_string();
+                self.lease = Some((record.clone(), version.clone()));
+                election.won(record, version, now);
+            } else {
+                election.forget_version();
+            }
+        }
+        election.term(now).is_some()
+    }
+
+    fn record(&self) -> &Record {
+        &self.lease.as_ref().unwrap().0
+    }
+}
+
+fn two() -> (Election, Election, Stored) {
+    (Election::new("a".into()), Election::new("b".into()), Stored::default())
+}
+
+async fn seconds(count: u64) {
+    advance(Duration::from_secs(count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_leads_as_long_as_it_renews() {
+    let (mut a, mut b, mut stored) = two();
+    assert!(stored.round(&mut a, 100));
+    for second in 0..60 {
+        seconds(2).await;
+        assert!(stored.round(&mut a, 100 + second));
+        assert!(!stored.round(&mut b, 100 + second));
+    }
+    assert_eq!((stored.record().holder.as_str(), stored.record().transitions), ("a", 0));
+    assert_eq!(stored.record().acquired, Timestamp::from_second(100).ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_takes_over_fifteen_seconds_after_the_last_renewal_that_it_saw() {
+    let (mut a, mut b, mut stored) = two();
+    stored.round(&mut a, 100);
+    stored.round(&mut b, 100);
+    seconds(14).await;
+    assert!(!stored.round(&mut b, 114));
+    assert!(a.term(Instant::now()).is_none(), "the leader gave up 10 s after its last renewal");
+    seconds(1).await;
+    assert!(stored.round(&mut b, 115));
+    assert_eq!((stored.record().holder.as_str(), stored.record().transitions), ("b", 1));
+    assert!(!stored.round(&mut a, 115));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_comes_late_waits_a_whole_term_whatever_the_clocks_say() {
+    for wall in [-1_000_000, 0, 1_000_000] {
+        let (mut a, mut b, mut stored) = two();
+        stored.round(&mut a, 2_000_000);
+        seconds(14).await;
+        // The record is old already; that is the word of a clock that is not ours.
+        assert!(!stored.round(&mut b, 2_000_000 + wall));
+        seconds(14).await;
+        assert!(!stored.round(&mut b, 2_000_000 + wall));
+        seconds(1).await;
+        assert!(stored.round(&mut b, 2_000_000 + wall));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_clock_stands_still_or_goes_backwards_goes_on_leading() {
+    let (mut a, mut b, mut stored) = two();
+    for round in 0..30 {
+        assert!(stored.round(&mut a, 1_000_000 - round));
+        assert!(!stored.round(&mut b, 0));
+        seconds(2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_leader_knows_that_it_does_not_lead_when_it_wakes_up() {
+    let (mut a, mut b, mut stored) = two();
+    stored.round(&mut a, 100);
+    stored.round(&mut b, 100);
+    seconds(20).await;
+    assert!(a.term(Instant::now()).is_none());
+    assert!(stored.round(&mut b, 120));
+    assert!(!stored.round(&mut a, 120));
+    assert!(!stored.round(&mut a, 120));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_lease_is_taken_at_once() {
+    let (mut a, mut b, mut stored) = two();
+    stored.round(&mut a, 100);
+    assert!(!stored.round(&mut b, 100));
+    let (record, version) = a.release(Timestamp::from_second(101).unwrap()).unwrap();
+    assert_eq!((record.holder.as_str(), record.duration), ("", Duration::from_secs(1)));
+    assert_eq!(version, stored.lease.as_ref().unwrap().1);
+    stored.lease = Some((record, "9".into()));
+    assert!(a.term(Instant::now()).is_none());
+    assert!(stored.round(&mut b, 101));
+    assert_eq!(stored.record().transitions, 1);
+    a.read(stored.lease.clone(), Instant::now());
+    assert!(a.release(Timestamp::UNIX_EPOCH).is_none(), "it is not its own any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_lease_goes_to_its_holder_or_after_its_term_to_another() {
+    let (mut a, mut b, mut stored) = two();
+    stored.round(&mut a, 100);
+    stored.round(&mut b, 100);
+    stored.lease = None;
+    assert!(!stored.round(&mut b, 101), "the holder still believes that it leads");
+    // The holder's update says 404.
+    seconds(2).await;
+    assert!(stored.round(&mut a, 102), "until its deadline");
+    assert!(stored.round(&mut a, 102));
+    assert_eq!(stored.record().holder, "a");
+    stored.lease = None;
+    seconds(15).await;
+    assert!(stored.round(&mut b, 120));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_got_lost_neither_makes_two_leaders_nor_none() {
+    let (mut a, mut b, mut stored) = two();
+    // The write of a is taken, and a never hears of it.
+    let (record, _) = a.ask(Instant::now(), Timestamp::UNIX_EPOCH).unwrap();
+    stored.lease = Some((record, "1".into()));
+    a.forget_version();
+    assert!(a.term(Instant::now()).is_none());
+    assert!(!stored.round(&mut b, 0));
+    assert!(stored.round(&mut a, 2), "it finds its own name");
+    assert_eq!(stored.record().transitions, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_cannot_lock_the_others_out_for_ever() {
+    let (_, mut b, mut stored) = two();
+    let duration = Duration::from_secs(u64::from(u32::MAX));
+    stored.lease = Some((Record { holder: "x".into(), duration, ..Record::default() }, "1".into()));
+    assert!(!stored.round(&mut b, 0));
+    seconds(300).await;
+    assert!(stored.round(&mut b, 0));
+}
+
+fn leadership() -> (watch::Sender<Option<Instant>>, Leadership) {
+    let (term, leadership) = watch::channel(None);
+    (term, Leadership(leadership))
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_leader_writes_and_only_until_its_deadline() {
+    let (term, leadership) = leadership();
+    let write = || leadership.fenced(TIMEOUT, async { "written" });
+    assert_eq!(write().await, Err(Fenced::NotLeader));
+    term.send_replace(Some(Instant::now()));
+    assert_eq!(write().await, Ok("written"));
+    seconds(9).await;
+    assert!(leadership.still_leader());
+    assert_eq!(write().await, Ok("written"));
+    seconds(1).await;
+    assert!(!leadership.still_leader());
+    assert_eq!(write().await, Err(Fenced::NotLeader));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_under_way_is_dropped_when_another_may_lead() {
+    let (term, leadership) = leadership();
+    term.send_replace(Some(Instant::now()));
+    seconds(9).await;
+    let began = Instant::now();
+    let write = leadership.fenced(Duration::from_secs(30), std::future::pending::<()>());
+    assert_eq!(write.await, Err(Fenced::Silent));
+    assert_eq!(began.elapsed().as_secs(), 6, "fifteen seconds after the renewal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_a_stopped_process_takes_no_further_step() {
+    let (term, leadership) = leadership();
+    term.send_replace(Some(Instant::now()));
+    let sent = std::cell::Cell::new(false);
+    let mut stopped = false;
+    let write = std::future::poll_fn(|context| {
+        if std::mem::replace(&mut stopped, true) {
+            sent.set(true);
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    let mut fenced = pin!(leadership.fenced(Duration::from_secs(30), write));
+    let first =
+        std::future::poll_fn(|context| Poll::Ready(fenced.as_mut().poll(context).is_ready()));
+    assert!(!first.await);
+    seconds(20).await;
+    assert_eq!(fenced.await, Err(Fenced::Silent));
+    assert!(!sent.get());
+}
