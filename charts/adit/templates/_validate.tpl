@@ -5,10 +5,6 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- define "adit.validate" -}}
 {{- $errors := list }}
 
-{{- if gt (int .Values.replicaCount) 1 }}
-{{- $errors = append $errors (printf "replicaCount: %d: one controller a release is supported. Each process writes the status of what it serves, so several would overwrite each other's. Set replicaCount=1." (int .Values.replicaCount)) }}
-{{- end }}
-
 {{- $least := int (include "adit.leastGracePeriod" .) }}
 {{- if lt (int (include "adit.gracePeriod" .)) $least }}
 {{- $errors = append $errors (printf "terminationGracePeriodSeconds: %d is less than drain.shutdownDelaySeconds + drain.timeoutSeconds + 10 = %d: tunnels that still drain would be cut. Leave it out, or shorten the drain." (int .Values.terminationGracePeriodSeconds) $least) }}

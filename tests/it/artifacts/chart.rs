@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::render::{
@@ -139,6 +141,8 @@ const GOOD: &[&[&str]] = &[
         "--set-json",
         r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"{{ .Release.Name }}-map"}},"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text}"]"#,
     ],
+    &["--set", "replicaCount=3", "--set", "pdb.maxUnavailable=34%"],
+    &["--set", "replicaCount=1"],
     &[
         "--set",
         "replicaCount=0",
@@ -183,7 +187,8 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--set", "front.service.loadBalancerClass=x"], "front.service.loadBalancerClass"),
     (&["--set", "terminationGracePeriodSeconds=79"], "drain.timeoutSeconds + 10 = 80"),
     (&["--set", "drain.timeoutSeconds=100", "--set", "terminationGracePeriodSeconds=80"], "= 120"),
-    (&["--set", "replicaCount=2"], "replicaCount=1"),
+    (&["--set", "pdb.maxUnavailable=0"], "/pdb/maxUnavailable"),
+    (&["--set", "pdb.minAvailable=1"], "minAvailable"),
     (&["--set", "serviceAccount.create=false"], "serviceAccount.name"),
 ];
 
@@ -225,7 +230,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "charts/adit",
         &[
             "--set",
-            "replicaCount=2",
+            "serviceAccount.create=false",
             "--set",
             "terminationGracePeriodSeconds=1",
             "--set",
@@ -233,7 +238,7 @@ fn all_that_is_wrong_is_said_at_once() {
         ],
     )
     .unwrap_err();
-    for part in ["replicaCount", "terminationGracePeriodSeconds", "front.service.type"] {
+    for part in ["serviceAccount.name", "terminationGracePeriodSeconds", "front.service.type"] {
         assert!(message.contains(part), "{part} is not in: {message}");
     }
 }
@@ -292,7 +297,51 @@ fn watched_namespaces_need_no_cluster_wide_right() {
             .iter()
             .map(|object| object.pointer("/metadata/namespace").cloned().unwrap())
             .collect();
-        assert_eq!(namespaces, [json!("a"), json!("b")]);
+        // Its own namespace is for the Lease and the reports.
+        assert_eq!(namespaces, [json!("tunnels"), json!("a"), json!("b")]);
+    }
+}
+
+#[test]
+fn what_replicas_share_is_granted_in_the_own_namespace_only() {
+    for values in [&[][..], &["--set", "watch.namespaces={a,tunnels}"]] {
+        let objects = render(values);
+        let shared = ["leases", "configmaps", "pods"];
+        let grants = |role: &Value, resource: &str| {
+            let rules = role["rules"].as_array().unwrap();
+            rules
+                .iter()
+                .any(|rule| rule["resources"].as_array().unwrap().contains(&json!(resource)))
+        };
+        let roles = of_kind(&objects, "Role").into_iter().chain(of_kind(&objects, "ClusterRole"));
+        for role in roles {
+            let own = role["metadata"]["name"] == "edge-adit" && role["kind"] == "Role";
+            for resource in shared {
+                assert_eq!(grants(role, resource), own, "{resource} in {role}");
+            }
+            assert!(!own || role["metadata"]["namespace"] == "tunnels");
+        }
+    }
+}
+
+#[test]
+fn several_replicas_are_kept_apart_and_are_not_evicted_together() {
+    let objects = render(&[]);
+    let deployment: Deployment = typed(the(&objects, "Deployment"));
+    let spec = deployment.spec.unwrap();
+    assert_eq!(spec.replicas, Some(2));
+    let pod = spec.template.spec.unwrap();
+    let spread = pod.topology_spread_constraints.unwrap().remove(0);
+    assert_eq!(spread.topology_key, "kubernetes.io/hostname");
+    assert_eq!(spread.when_unsatisfiable, "ScheduleAnyway");
+    let selector = spec.selector.match_labels;
+    assert_eq!(spread.label_selector.unwrap().match_labels, selector);
+    let budget: PodDisruptionBudget = typed(the(&objects, "PodDisruptionBudget"));
+    let budget = budget.spec.unwrap();
+    assert_eq!(budget.selector.unwrap().match_labels, selector);
+    assert_eq!(budget.max_unavailable, Some(IntOrString::Int(1)));
+    for alone in [&["--set", "replicaCount=1"][..], &["--set", "pdb.enabled=false"]] {
+        assert!(of_kind(&render(alone), "PodDisruptionBudget").is_empty(), "{alone:?}");
     }
 }
 

@@ -51,6 +51,12 @@ impl Controller {
         });
     }
 
+    /// Ends it as a rollout does: the next one of the instance leads at once.
+    pub fn hands_over(self) {
+        self.process.signal("TERM");
+        self.process.prints("released the Lease");
+    }
+
     /// The status of a probe; 0 if nothing answers.
     pub fn probe(&self, path: &str) -> u16 {
         http::get(self.admin, path).map_or(0, |response| response.status)
@@ -58,12 +64,7 @@ impl Controller {
 
     /// The sum of a metric's samples whose labels contain all of `labels`.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let text = http::get(self.admin, "/metrics").unwrap().text();
-        let samples = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && labels.iter().all(|label| line.contains(label))
-        });
-        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        metric(self.admin, name, labels)
     }
 
     /// How often the engine took a step of this kind.
@@ -78,7 +79,7 @@ impl Controller {
 
     /// The status that the front port answers an upgrade with.
     pub fn knock(&self, host: &str, path: &str) -> u16 {
-        knock(self.front, host, path)
+        knock(([127, 0, 0, 1], self.front).into(), host, path)
     }
 
     /// Waits until it answers so.
@@ -97,15 +98,25 @@ pub fn spec(addr: &str, path: &str, hostnames: &[&str]) -> Value {
     }]})
 }
 
+/// The sum of a metric's samples whose labels contain all of `labels`.
+pub fn metric(admin: SocketAddr, name: &str, labels: &[&str]) -> f64 {
+    let text = http::get(admin, "/metrics").unwrap().text();
+    let samples = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    });
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
 /// Asks for an upgrade; the status of the answer, 0 if there is none.
-pub fn knock(port: u16, host: &str, path: &str) -> u16 {
+pub fn knock(front: SocketAddr, host: &str, path: &str) -> u16 {
     let text = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     let answer = || -> std::io::Result<String> {
         use std::io::{BufRead, BufReader, Write};
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        let mut stream = std::net::TcpStream::connect(front)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.write_all(text.as_bytes())?;
         let mut line = String::new();

@@ -26,7 +26,7 @@ fn the_incumbent_keeps_host_and_path_whoever_is_older_or_more_specific() {
     assert_eq!(controller.knock("duel.example", "/quiet"), 404);
 
     // A new process has only what the statuses say.
-    drop(controller);
+    controller.hands_over();
     let controller = Controller::start(cluster, &[&a, &b]);
     let addr = format!(":{}", controller.front);
     let front =

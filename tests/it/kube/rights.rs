@@ -23,6 +23,8 @@ fn missing_rights_are_counted_and_nothing_restarts_when_they_come() {
     assert_eq!(controller.probe("/readyz"), 503);
     controller.process.prints("deploy/rbac.yaml");
 
+    eventually("the Lease is refused", Duration::from_secs(10), || denied("get", "leases"));
+
     // Enough to serve, not to say so.
     let (verbs, resource) = ("--verb=list,watch", "--resource=wstunnels.adit.dev");
     cluster.kubectl(&["create", "role", "read", "-n", &ns, verbs, resource]).unwrap();
@@ -31,10 +33,22 @@ fn missing_rights_are_counted_and_nothing_restarts_when_they_come() {
     controller.is_ready();
     cluster.put(&ns, "edge", controller.spec("/x", &[]));
     controller.answers("any", "/x", 101);
-    eventually("the status is refused", Duration::from_secs(10), || {
+    assert_eq!(controller.metric("adit_leader", &[]), 0.0);
+    assert_eq!(cluster.condition(&ns, "edge", "Ready"), "", "nobody has said anything");
+
+    // Enough to lead, with nobody to count but itself, and not to write.
+    let (verbs, resource) = ("--verb=get,create,update", "--resource=leases");
+    let here = ["-n", "adit-system"];
+    let role = &*format!("{ns}-lead");
+    cluster.kubectl(&[&["create", "role", role, verbs, resource][..], &here].concat()).unwrap();
+    let bind = ["create", "rolebinding", role, &format!("--role={role}"), &account];
+    cluster.kubectl(&[&bind[..], &here].concat()).unwrap();
+    eventually("the status is refused", Duration::from_secs(30), || {
         denied("patch", "wstunnels/status")
     });
-    assert_eq!(cluster.condition(&ns, "edge", "Ready"), "", "nobody has said anything");
+    for (verb, resource) in [("list", "pods"), ("list", "configmaps"), ("create", "configmaps")] {
+        eventually("it is counted", Duration::from_secs(20), || denied(verb, resource));
+    }
 
     // All of the chart's rights, in this namespace.
     let role = "--clusterrole=adit-system:adit";

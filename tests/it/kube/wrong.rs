@@ -129,7 +129,7 @@ fn taken_port(cluster: &Cluster, ns: &str) {
     cluster.becomes(ns, "taken", "Ready", "False/AddressInUse");
     drop(other);
     cluster.becomes(ns, "taken", "Ready", "True/Ready");
-    assert_eq!(knock(port, "any", "/x"), 101);
+    assert_eq!(knock(([127, 0, 0, 1], port).into(), "any", "/x"), 101);
 }
 
 #[test]

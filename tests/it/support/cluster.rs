@@ -235,6 +235,23 @@ impl Cluster {
         self.kubeconfig_of("adit-system", "adit")
     }
 
+    /// The port of the API server, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The controller's kubeconfig for a process that reaches the API server at another address.
+    pub fn controller_kubeconfig_at(&self, addr: std::net::SocketAddr) -> PathBuf {
+        let path = self.controller_kubeconfig();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        let cluster = &mut config["clusters"][0]["cluster"];
+        cluster["server"] = json!(format!("https://{addr}"));
+        cluster["tls-server-name"] = json!("localhost");
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
     /// A kubeconfig with a token of a ServiceAccount.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let args = ["create", "token", account, "-n", namespace, "--duration=1h"];

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod http;
+pub mod lan;
 pub mod netns;
 pub mod pki;
 pub mod ports;

@@ -20,10 +20,12 @@ pub fn isolated<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-struct Namespace(String);
+/// A network namespace. Dropping it removes it.
+pub struct Namespace(String);
 
 impl Namespace {
-    fn new() -> Self {
+    /// A new one, without any interface that is up.
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (process, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let name = format!("adit-test-{process}-{n}");
@@ -31,8 +33,13 @@ impl Namespace {
         Self(name)
     }
 
+    /// Its name, for `ip netns`.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Moves this thread.
-    fn enter(&self) {
+    pub fn enter(&self) {
         let file = File::open(format!("/run/netns/{}", self.0)).unwrap();
         let kind = Some(LinkNameSpaceType::Network);
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).unwrap();
