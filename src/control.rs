@@ -179,7 +179,10 @@ pub async fn run(
         Some(task) => Err(ControlError::Ended { task }),
         None => {
             // All that writes has ended: the next leader need not wait.
-            tokio::join!(candidate.release(), reporter.farewell());
+            tokio::select! {
+                _ = async { tokio::join!(candidate.release(), reporter.farewell()) } => {}
+                () = shutdown.now().cancelled() => {}
+            }
             Ok(())
         }
     }

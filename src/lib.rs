@@ -45,6 +45,8 @@
 //!   is a *peer*.
 //! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
 //! - *association*: datagrams that each have their own destination. *packet*: one with its address.
+//! - *replica*: one process of an installation; all serve. *leader*: the one that writes statuses.
+//! - *report*: what a replica says that it runs; *fleet*: the replicas that count.
 //! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
 //!
 //! # Where do I change …?
@@ -54,7 +56,8 @@
 //! | a field of the YAML | [`config::raw`], then [`config::lower`]; `adit crd > crds/wstunnels.adit.dev.yaml` |
 //! | a key of a `metadata` map | `config::metadata` |
 //! | who wins a duel for an address | [`engine::plan`] |
-//! | what a condition says | `control::status` |
+//! | what a condition says | `control::status`; over several replicas: `control::status::fold` |
+//! | who leads, which replicas count | `control::lease`, `control::fleet` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |
 //! | a metric | [`metrics::TABLE`] |

@@ -171,7 +171,9 @@ impl Candidate {
         let sent = Instant::now();
         match self.write(&record, version).await {
             Ok(version) => {
-                self.election.won(record, version, sent);
+                if self.election.won(record, version, sent) {
+                    self.metrics.lease_transitions.inc();
+                }
                 self.worked();
                 false
             }

@@ -184,7 +184,7 @@ impl Reconciler {
                 }
                 () = leadership.changed() => {
                     self.lead();
-                    agenda.changed();
+                    agenda.look_soon(true);
                 }
                 changed = fleet.changed() => {
                     if changed.is_err() {
@@ -236,6 +236,10 @@ impl Reconciler {
         self.writer.forget();
         if !self.leads {
             self.metrics.tunnels.reset();
+        }
+        // Claims are taken over from the statuses before any is granted anew.
+        if self.store.complete() {
+            self.translate();
         }
     }
 

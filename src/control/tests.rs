@@ -1,6 +1,7 @@
 //! The controller without an API server and without sockets: objects in, plan, statuses back.
 
 mod claims;
+mod replicas;
 mod statuses;
 mod world;
 

@@ -75,19 +75,31 @@ pub fn what_helm_says_after_an_installation_works(node: &Node) {
 }
 
 pub fn the_metrics_service_tells_what_went_through(node: &Node) {
-    let service = format!("http://adit-metrics.{SYSTEM}.svc:9180/metrics");
-    let metrics = node.sh(&format!("{} wget -qO- {service}", sidecar::IN_THE_APP));
+    let get = |host: &str| {
+        node.sh(&format!("{} wget -qO- http://{host}:9180/metrics", sidecar::IN_THE_APP))
+    };
+    assert!(get(&format!("adit-metrics.{SYSTEM}.svc")).contains("adit_build_info"));
+    // Each replica tells what went through itself.
+    let (only, path) = ("app.kubernetes.io/component=controller", "{.items[*].status.podIP}");
+    let pods = node.sh(&format!("kubectl -n {SYSTEM} get pods -l {only} -o jsonpath='{path}'"));
+    let replicas: Vec<_> = pods.split_whitespace().map(get).collect();
+    assert_eq!(replicas.len(), 2, "{pods}");
     let quickstart = format!(r#"namespace="{TENANT}",service="web",tunnel="quickstart""#);
     let value = |series: String| -> f64 {
-        let lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-        let mut values = lines.filter(|(name, _)| *name == series).map(|(_, value)| value);
-        values.next().unwrap_or_else(|| panic!("no {series} in:\n{metrics}")).parse().unwrap()
+        let lines = replicas.iter().flat_map(|metrics| metrics.lines());
+        let samples = lines.filter_map(|line| line.rsplit_once(' '));
+        let values = samples.filter(|(name, _)| *name == series);
+        let values: Vec<f64> = values.map(|(_, value)| value.parse().unwrap()).collect();
+        assert_eq!(values.len(), 2, "{series} in:\n{replicas:?}");
+        values.iter().sum()
     };
-    assert!(value(format!("adit_listener_bound{{{quickstart}}}")) == 1.0);
+    assert!(value(format!("adit_listener_bound{{{quickstart}}}")) == 2.0);
     let down = value(format!(r#"adit_bytes_total{{direction="down",{quickstart}}}"#));
     assert!(down >= f64::from(BYTES), "{down} bytes went down");
     // The chart's rights are enough: the API server refused nothing.
-    assert!(!metrics.contains("\nadit_kube_denied_total{"), "{metrics}");
+    for metrics in replicas {
+        assert!(!metrics.contains("\nadit_kube_denied_total{"), "{metrics}");
+    }
 }
 
 /// Longer than any buffer on the way.

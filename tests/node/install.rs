@@ -8,7 +8,7 @@ use crate::{readme, sidecar};
 pub fn helm_installs_it_restricted_before_there_is_a_tunnel(node: &Node) {
     readme::run(node, "helm install");
     let controller = node.sh(&format!("kubectl -n {SYSTEM} get deploy adit -o wide --no-headers"));
-    assert!(controller.contains(" 1/1 "), "helm --wait returned before it was ready: {controller}");
+    assert!(controller.contains(" 2/2 "), "helm --wait returned before it was ready: {controller}");
     // No name was overridden: the image that was made is the one that the chart asks for.
     let image = concat!("ghcr.io/adit-dev/adit:", env!("CARGO_PKG_VERSION"));
     assert!(controller.contains(image), "{controller}");

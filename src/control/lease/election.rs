@@ -118,10 +118,14 @@ impl Election {
         Some((record, observed.version.clone()))
     }
 
-    /// What was asked for was written at this version; the request was sent at `sent`.
-    pub(super) fn won(&mut self, record: Record, version: String, sent: Instant) {
+    /// What was asked for was written at this version; the request was sent at `sent`. Returns
+    /// whether the holder changed.
+    pub(super) fn won(&mut self, record: Record, version: String, sent: Instant) -> bool {
         self.renewed = Some(sent);
+        let before = self.observed.as_ref().map(|observed| observed.record.holder.clone());
+        let changed = before.is_some_and(|before| before != record.holder);
         self.observed = Some(Observed { record, version: Some(version), at: sent });
+        changed
     }
 
     /// A write came to nothing, or nobody knows: read before the next.

@@ -215,3 +215,39 @@ async fn a_write_of_a_stopped_process_takes_no_further_step() {
     assert_eq!(fenced.await, Err(Fenced::Silent));
     assert!(!sent.get());
 }
+
+/// An API server that says no, and does not answer a third of the time.
+fn broken(code: u16) -> kube::Client {
+    let mut count = 0;
+    let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+        count += 1;
+        let silent = count % 3 == 0;
+        async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
+            let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "code": code,
+                "status": "Failure", "message": "no", "reason": ""});
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            let mut response = http::Response::new(body);
+            *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            Ok::<_, std::io::Error>(response)
+        }
+    });
+    kube::Client::new(service, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_the_api_server_never_end_the_candidate() {
+    for code in [401, 403, 409, 429, 500, 503] {
+        let metrics = Metrics::new().unwrap();
+        let (mut candidate, leadership) =
+            Candidate::new(broken(code), "system", "adit", "a".into(), metrics.clone());
+        let hour = timeout(Duration::from_secs(3600), candidate.run());
+        assert!(hour.await.is_err(), "{code}: it goes on for an hour");
+        assert!(!leadership.still_leader());
+        let denied = metrics.kube_denied.with_label_values(&["get", "leases"]).get();
+        assert_eq!(denied > 0, code == 403, "{code}: {denied}");
+        candidate.release().await;
+    }
+}

@@ -259,3 +259,6 @@ enum ReportError {
     #[error("the report cannot be encoded")]
     Encode(#[from] serde_json::Error),
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::controller::spec;
+use super::controller::{Controller, spec};
 use super::fleet::Fleet;
 use crate::support::cluster::Cluster;
 use crate::support::wait::eventually;
@@ -58,8 +58,15 @@ fn one_leads_and_others_take_over_without_rewriting_what_has_not_changed() {
         assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("Pod", replica.pod.as_str()));
     }
 
-    // Nothing changes: for five renewals of the Lease nothing but the Lease is written.
+    // An edit is no time at which it was not ready: replicas are given the time to follow.
     let since = ready_since(cluster, &ns, "edge");
+    cluster.put(&ns, "edge", spec(":8080", "/y", &[]));
+    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    counts(cluster, &ns, "edge", "3/3");
+    assert!(all().all(|replica| replica.knock("any", "/y") == 101));
+    assert_eq!(ready_since(cluster, &ns, "edge"), since);
+
+    // Nothing changes: for five renewals of the Lease nothing but the Lease is written.
     let versions = || {
         let reports = fleet.reports();
         let reports = reports.values().map(|map| map.metadata.resource_version.clone().unwrap());
@@ -76,7 +83,7 @@ fn one_leads_and_others_take_over_without_rewriting_what_has_not_changed() {
     // The Lease goes: whoever held it holds it again, and traffic does not notice.
     fleet.delete_lease();
     eventually("there is a Lease again", TERM, || {
-        assert!(all().all(|replica| replica.knock("any", "/x") == 101));
+        assert!(all().all(|replica| replica.knock("any", "/y") == 101));
         cluster.kubectl(&["get", "lease", &format!("{ns}-leader"), "-n", "adit-system"]).is_ok()
     });
     assert_eq!(fleet.leader(&[0, 1, 2], AT_ONCE), first);
@@ -101,7 +108,7 @@ fn one_leads_and_others_take_over_without_rewriting_what_has_not_changed() {
     fleet.pod_is_gone(&fleet.replicas[second]);
     counts(cluster, &ns, "edge", "1/1");
     assert_eq!(cluster.condition(&ns, "edge", "Ready"), "True/Ready");
-    assert_eq!(fleet.replicas[third].knock("any", "/x"), 101);
+    assert_eq!(fleet.replicas[third].knock("any", "/y"), 101);
     assert_eq!(ready_since(cluster, &ns, "edge"), since, "it was ready all the time");
     let lease = fleet.lease();
     assert!(lease["spec"]["leaseTransitions"].as_i64().unwrap() >= 2, "{lease}");
@@ -216,4 +223,24 @@ fn replicas_agree_on_the_winner_of_a_duel_in_whatever_order_they_saw_it() {
     cluster.kubectl(&["delete", "wst", "edge", "-n", &b]).unwrap();
     cluster.becomes(&a, "edge", "Ready", "True/Ready");
     counts(cluster, &a, "edge", "2/2");
+}
+
+#[test]
+fn processes_without_pods_count_each_other_while_they_live() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("podless");
+    let first = Controller::start(cluster, &[&ns]);
+    // The first one's front is a port like any other for the second, and it is taken.
+    cluster.put(&ns, "edge", first.spec("/x", &[]));
+    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    counts(cluster, &ns, "edge", "1/1");
+    let second = Controller::start(cluster, &[&ns]);
+    counts(cluster, &ns, "edge", "1/2");
+    cluster.becomes(&ns, "edge", "Programmed", "False/Partial");
+    second.process.signal("TERM");
+    counts(cluster, &ns, "edge", "1/1");
+    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    let label = format!("adit.dev/report={ns}");
+    let reports = ["get", "configmaps", "-n", "adit-system", "-l", &label, "-o", "name"];
+    assert_eq!(cluster.kubectl(&reports).unwrap().lines().count(), 1);
 }
