@@ -165,7 +165,9 @@ mod tests {
             ] {
                 let _ = family.get_metric_with_label_values(&labels);
             }
-            for family in [&metrics.tunnels, &metrics.listeners, &metrics.task_up] {
+            for family in
+                [&metrics.tunnels, &metrics.listeners, &metrics.kube_watch_stale, &metrics.task_up]
+            {
                 let _ = family.get_metric_with_label_values(&labels);
             }
         }

@@ -14,14 +14,13 @@ use super::events::{Note, notes};
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
-use super::report::{Entry, Exception, Tunnels};
+use super::report::{self, Tunnels};
 use super::status::{Facts, READY, Status};
 use super::store::Store;
-use super::translate::{Translation, Translator, Verdict};
+use super::translate::{Translation, Translator};
 use super::watch::Change;
 use super::writer::{Write, Writer, Written};
-use crate::base::ServiceKey;
-use crate::engine::{DesiredSet, Engine, ServiceState, Snapshot};
+use crate::engine::{DesiredSet, Engine, Snapshot};
 use crate::metrics::Metrics;
 
 /// Silence after a change before the set is translated, and the longest wait under constant changes.
@@ -276,23 +275,7 @@ impl Reconciler {
         if snapshot.draining || self.revision == 0 || snapshot.revision != self.revision {
             return;
         }
-        let entry = |(key, verdict): (&Key, &Verdict)| {
-            let (object, good) = (self.store.get(key)?, verdict.running()?);
-            let exception = |name: &Arc<str>| {
-                let key = ServiceKey { origin: key.origin(), name: name.clone() };
-                let (reason, message) = match &snapshot.services.get(&key)?.state {
-                    ServiceState::Serving { .. } => return None,
-                    ServiceState::Refused { reason, message }
-                    | ServiceState::Failed { reason, message } => (*reason, message),
-                };
-                Some((name.clone(), Exception::new(reason, message)))
-            };
-            let names = good.services.iter().map(|(config, _)| &config.name);
-            let exceptions = names.filter_map(exception).collect();
-            let entry = Entry { generation: good.generation, secrets: None, exceptions };
-            Some((object.uid.clone(), entry))
-        };
-        let tunnels: Tunnels = self.translation.verdicts.iter().filter_map(entry).collect();
+        let tunnels = report::tunnels(&self.translation, &self.store, &snapshot);
         self.reports.send_if_modified(|before| {
             let changed = before.as_deref() != Some(&tunnels);
             if changed {

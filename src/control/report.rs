@@ -4,6 +4,7 @@
 //! One report a replica, not one entry a replica on each object: a rollout of three replicas with
 //! a thousand tunnels would be ten thousand writes.
 
+mod own;
 mod reporter;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::Reason;
 
+pub(super) use own::tunnels;
 pub(super) use reporter::{Names, RENEW, Reporter};
 
 /// The key of the ConfigMap.

@@ -18,6 +18,8 @@ use render::{
 };
 use sound::{assert_restricted, assert_roles_are_narrow};
 
+pub use render::helm_template;
+
 const CRD: &str = "wstunnels.adit.dev.yaml";
 
 #[test]

@@ -9,6 +9,7 @@ mod drain;
 mod duels;
 mod fleet;
 mod many;
+mod namespaced;
 mod outage;
 mod page;
 mod replicas;

@@ -1,3 +1,6 @@
+use std::pin::pin;
+use std::task::Poll;
+
 use tokio::time::advance;
 
 use super::*;
@@ -164,7 +167,7 @@ async fn a_record_cannot_lock_the_others_out_for_ever() {
 
 fn leadership() -> (watch::Sender<Option<Instant>>, Leadership) {
     let (term, leadership) = watch::channel(None);
-    (term, Leadership(leadership))
+    (term, Leadership::new(leadership))
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,8 +229,9 @@ fn broken(code: u16) -> kube::Client {
             if silent {
                 std::future::pending::<()>().await;
             }
+            let reason = if code == 403 { "Forbidden" } else { "" };
             let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "code": code,
-                "status": "Failure", "message": "no", "reason": ""});
+                "status": "Failure", "message": "no", "reason": reason});
             let body = kube::client::Body::from(body.to_string().into_bytes());
             let mut response = http::Response::new(body);
             *response.status_mut() = http::StatusCode::from_u16(code).unwrap();

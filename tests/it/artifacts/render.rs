@@ -34,15 +34,29 @@ pub fn helm(args: &[&str]) -> Output {
 
 /// Renders a chart as release `edge` in namespace `tunnels`; `Err` is what Helm complained about.
 pub fn try_render(chart: &str, values: &[&str]) -> Result<Vec<Value>, String> {
+    try_template("edge", chart, "tunnels", values).map(|text| documents(&text))
+}
+
+/// The text of the chart `adit` as some release.
+pub fn helm_template(release: &str, namespace: &str, values: &[&str]) -> String {
+    try_template(release, "charts/adit", namespace, values).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_template(
+    release: &str,
+    chart: &str,
+    namespace: &str,
+    values: &[&str],
+) -> Result<String, String> {
     // Some builds of Helm take a cluster that they cannot ask for a very old one.
-    let mut args = vec!["template", "edge", chart, "--namespace", "tunnels"];
+    let mut args = vec!["template", release, chart, "--namespace", namespace];
     args.extend(["--kube-version", "1.36.3"]);
     args.extend(values);
     let output = helm(&args);
     if !output.status.success() {
         return Err(String::from_utf8(output.stderr).unwrap());
     }
-    Ok(documents(&String::from_utf8(output.stdout).unwrap()))
+    Ok(String::from_utf8(output.stdout).unwrap())
 }
 
 pub fn render(values: &[&str]) -> Vec<Value> {
