@@ -17,6 +17,8 @@ pub struct Lan {
 /// A host on it, with an address of its own and every port free.
 pub struct Host {
     namespace: Namespace,
+    /// This end of its cable.
+    cable: String,
     pub addr: IpAddr,
 }
 
@@ -50,15 +52,15 @@ impl Lan {
         let number = self.hosts.fetch_add(1, Ordering::Relaxed);
         let namespace = Namespace::new();
         let (addr, name) = (self.addr(number as u8), namespace.name());
-        let outer = format!("{}v{number}", self.bridge);
-        let pair = ["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", name];
+        let cable = format!("{}v{number}", self.bridge);
+        let pair = ["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", name];
         ip(&pair);
-        ip(&["link", "set", &outer, "master", &self.bridge, "up"]);
+        ip(&["link", "set", &cable, "master", &self.bridge, "up"]);
         ip(&["-n", name, "addr", "add", &format!("{addr}/24"), "dev", "eth0"]);
         for device in ["lo", "eth0"] {
             ip(&["-n", name, "link", "set", device, "up"]);
         }
-        Host { namespace, addr }
+        Host { namespace, cable, addr }
     }
 
     /// Lets hosts reach a port of the test's own loopback, at the gateway.
@@ -99,6 +101,13 @@ impl Host {
             });
             taken.join().unwrap()
         })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Sockets that still wait for the other end keep the namespace, and it the cable, for minutes.
+        ip(&["link", "delete", &self.cable]);
     }
 }
 
