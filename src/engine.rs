@@ -18,7 +18,7 @@ pub use desired::{Claim, Desired, DesiredSet};
 pub use flaw::Flaw;
 pub use handle::{Engine, EngineOptions};
 pub use layout::{Content, Layout, Medium, RemoteBind, SocketId, Step, diff};
-pub use plan::{Plan, Ports};
+pub use plan::{Front, Plan, Ports};
 pub use snapshot::{ServiceState, ServiceStatus, Snapshot};
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use ipnet::IpNet;
 use super::process::{Process, ProcessOptions};
 use crate::cli::ControllerArgs;
 use crate::control::{self, Connection, ControlOptions};
-use crate::engine::Ports;
+use crate::engine::{Front, Ports};
 use crate::net::guard::{Guard, GuardConfig};
 use crate::net::resolve::{Resolver, Search};
 
-/// Ports that a tunnel may bind besides the front port: not privileged, below the range that is
+/// Ports that a tunnel may bind besides the front ports: not privileged, below the range that is
 /// kept for allocation, below the kernel's ephemeral ports.
 pub(super) const PORTS: RangeInclusive<u16> = 1024..=19999;
 
@@ -33,10 +33,22 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         deny: args.deny_egress.into_iter().chain(api_server).collect(),
         own: args.pod_ip,
     };
-    let front = args.front_http;
+    let fronts = vec![
+        Front { addr: args.front_http, tls: false },
+        Front { addr: args.front_https, tls: true },
+    ];
+    anyhow::ensure!(
+        fronts.iter().all(|front| front.addr.port != 0),
+        "--front-http, --front-https: write a port"
+    );
+    let front_ports: Vec<u16> = fronts.iter().map(|front| front.addr.port).collect();
+    anyhow::ensure!(
+        front_ports.first() != front_ports.last(),
+        "--front-https: has the port of --front-http; choose another one"
+    );
     let options = ProcessOptions {
         ports: Ports {
-            fronts: vec![front.clone()],
+            fronts,
             reserved: vec![args.admin.port],
             allowed: Some(PORTS),
         },
@@ -53,7 +65,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         lease_namespace: lease_namespace.unwrap_or_else(|| NAMESPACE.into()),
         pod_name: args.pod_name,
         pod_namespace: args.pod_namespace,
-        fronts: vec![front.port],
+        fronts: front_ports,
     };
     let control = control::run(
         connection,

@@ -125,9 +125,12 @@ pub struct ControllerArgs {
     /// The name of this installation, as in the field manager of status writes
     #[arg(long, default_value = "adit", env = "ADIT_INSTANCE")]
     pub instance: String,
-    /// The front port: WebSocket without TLS, shared by hostnames and path
+    /// The front port without TLS: ws and mws, shared by hostnames and path
     #[arg(long, value_name = "ADDR", default_value = ":8080", env = "ADIT_FRONT_HTTP")]
     pub front_http: ListenAddr,
+    /// The front port with TLS: wss and mwss, shared by hostnames and path
+    #[arg(long, value_name = "ADDR", default_value = ":8443", env = "ADIT_FRONT_HTTPS")]
+    pub front_https: ListenAddr,
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,

@@ -44,7 +44,8 @@ impl Engine {
         let (drains, drained) = mpsc::channel(1);
         let tracker = TaskTracker::new();
         let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
-        let shared = !options.ports.fronts.is_empty();
+        let surroundings =
+            Surroundings::new(&options.ports.fronts, tracker.clone(), options.metrics.clone());
         let supervisor = Supervisor {
             ports: options.ports,
             services,
@@ -53,7 +54,7 @@ impl Engine {
             desired: wanted,
             drains: drained,
             snapshot: picture,
-            surroundings: Surroundings::new(shared, tracker.clone(), options.metrics.clone()),
+            surroundings,
             tracker,
             running: Default::default(),
             sockets: Default::default(),

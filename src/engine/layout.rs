@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::Claims;
+use super::plan::Ports;
 use crate::base::{ListenAddr, ServiceKey};
 use crate::config::model::{
     ChainConfig, ListenerConfig, Names, ServiceConfig, TcpListenerConfig, UdpListenerConfig,
@@ -196,7 +197,7 @@ impl Layout {
         &mut self,
         key: &ServiceKey,
         running: &Self,
-        fronts: &[ListenAddr],
+        ports: &Ports,
     ) {
         self.services.remove(key);
         self.sockets.retain(|id, content| match content {
@@ -205,7 +206,7 @@ impl Layout {
             }
             Content::Ws(services) => {
                 let had_it = services.remove(key).is_some();
-                !had_it || !services.is_empty() || fronts.contains(&id.addr)
+                !had_it || !services.is_empty() || ports.front(&id.addr).is_some()
             }
         });
         let old = running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));

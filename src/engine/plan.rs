@@ -13,11 +13,35 @@ use crate::config::model::{ListenerConfig, TcpListenerConfig, WsListenerConfig};
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
     /// Front ports: always bound, and WebSocket only.
-    pub fronts: Vec<ListenAddr>,
+    pub fronts: Vec<Front>,
     /// Ports that no service may have: the admin port.
     pub reserved: Vec<u16>,
     /// Ports that services may have besides the fronts; `None` is any.
     pub allowed: Option<RangeInclusive<u16>>,
+}
+
+/// A port that is always bound and that services of many objects share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Front {
+    /// Where it listens.
+    pub addr: ListenAddr,
+    /// Whether it speaks TLS: it does, or does not, whoever comes first.
+    pub tls: bool,
+}
+
+impl Ports {
+    /// The front port of an address.
+    pub fn front(&self, addr: &ListenAddr) -> Option<&Front> {
+        self.fronts.iter().find(|front| front.addr == *addr)
+    }
+
+    /// A word on the front port for ws with or without TLS, to name in a refusal.
+    fn other_front(&self, tls: bool) -> String {
+        match self.fronts.iter().find(|front| front.tls == tls) {
+            Some(front) => format!("addr {}", front.addr),
+            None => "another port".into(),
+        }
+    }
 }
 
 /// The outcome of planning.
@@ -36,9 +60,9 @@ impl Plan {
         let mut plan = Self::default();
         let mut owners: BTreeMap<SocketId, Owner<'_>> = BTreeMap::new();
         for front in &ports.fronts {
-            let id = SocketId { medium: Medium::Tcp, addr: front.clone(), owner: None };
+            let id = SocketId { medium: Medium::Tcp, addr: front.addr.clone(), owner: None };
             plan.layout.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
-            owners.insert(id, Owner::Ws(Claims::default(), false));
+            owners.insert(id, Owner::Ws(Claims::default(), front.tls));
         }
         let mut ranked: Vec<_> = desired.services.iter().collect();
         ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
@@ -120,15 +144,20 @@ fn place<'a>(
         (ListenerConfig::Ws(config), Some(Owner::Ws(_, tls))) if *tls != config.tls.is_some() => {
             let (speaks, kind) =
                 if *tls { ("TLS", "wss or mwss") } else { ("plain ws", "ws or mws") };
-            let text = format!("addr {addr} speaks {speaks}: use listener {kind}, or another port");
+            let other = match ports.front(addr) {
+                Some(_) => ports.other_front(!*tls),
+                None => "another port".into(),
+            };
+            let text = format!("addr {addr} speaks {speaks}: use listener {kind}, or {other}");
             return Err((Reason::PortConflict, text));
         }
         (ListenerConfig::Ws(config), Some(Owner::Ws(claims, _))) => {
             claims.grant(key, config).map_err(|conflict| host_conflict(key, config, conflict))?;
         }
-        (ListenerConfig::Tcp(_), Some(_)) if ports.fronts.contains(addr) => {
+        (ListenerConfig::Tcp(_), Some(Owner::Ws(_, tls))) if ports.front(addr).is_some() => {
+            let kind = if *tls { "wss" } else { "ws" };
             let text = format!(
-                "addr {addr} is the front port, which speaks ws: use listener type ws, or another port"
+                "addr {addr} is a front port, which speaks {kind}: use listener type {kind}, or another port"
             );
             return Err((Reason::PortConflict, text));
         }
@@ -151,11 +180,11 @@ fn check_port(addr: &ListenAddr, medium: Medium, ports: &Ports) -> Result<(), (R
         return Err((Reason::PortNotAllowed, text));
     }
     match &ports.allowed {
-        Some(allowed) if !(allowed.contains(&addr.port) || tcp && ports.fronts.contains(addr)) => {
+        Some(allowed) if !(allowed.contains(&addr.port) || tcp && ports.front(addr).is_some()) => {
             let (low, high) = (allowed.start(), allowed.end());
-            let fronts: Vec<_> = ports.fronts.iter().map(ToString::to_string).collect();
+            let fronts: Vec<_> = ports.fronts.iter().map(|front| front.addr.to_string()).collect();
             let text = format!(
-                "addr {addr} is outside of the ports {low}-{high}: choose one of them, or the front port {}",
+                "addr {addr} is outside of the ports {low}-{high}: choose one of them, or a front port ({})",
                 fronts.join(", ")
             );
             Err((Reason::PortNotAllowed, text))

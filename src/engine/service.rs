@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -175,14 +175,16 @@ pub(super) struct Services {
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
+    /// The policy of listeners that say nothing about TLS: one value, as long as the process.
+    unowned: OnceLock<Arc<Tls>>,
     cut: CancellationToken,
 }
 
 impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
-        let (running, prepared, cut) = Default::default();
-        Self { dialer, metrics, tracker, running, prepared, cut }
+        let (running, prepared, unowned, cut) = Default::default();
+        Self { dialer, metrics, tracker, running, prepared, unowned, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -228,13 +230,28 @@ impl Services {
     /// One value for all services with the same policy: a client that shook hands for one of them
     /// may go to the other.
     fn tls(&self, config: &Arc<ServerTls>) -> Result<Arc<Tls>, String> {
+        if let Some(unowned) = self.unowned.get().filter(|_| !config.is_own()) {
+            return Ok(unowned.clone());
+        }
         let prepared = self.prepared.values().filter_map(|prepared| prepared.tls.clone());
         let running = self.running.values().filter_map(|service| service.tls.load_full());
         if let Some(same) = prepared.chain(running).find(|tls| *tls.config == **config) {
             return Ok(same);
         }
         let server = flaw::server(config).map_err(|why| format!("listener.tls: {why}"))?;
-        Ok(Arc::new(Tls { config: config.clone(), server }))
+        let tls = Arc::new(Tls { config: config.clone(), server });
+        if !config.is_own() {
+            let _ = self.unowned.set(tls.clone());
+        }
+        Ok(tls)
+    }
+
+    /// How a front port shakes hands for hosts that nobody has a policy for.
+    ///
+    /// # Errors
+    /// Why there is no TLS at all.
+    pub(super) fn unowned_tls(&self) -> Result<TlsServer, String> {
+        self.tls(&Arc::default()).map(|tls| tls.server.clone())
     }
 
     /// Drops what was prepared for services that got no address.

@@ -7,8 +7,9 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::layout::{Content, Medium, SocketId};
+use super::plan::Front;
 use super::service::Services;
-use crate::base::Reason;
+use crate::base::{ListenAddr, Reason};
 use crate::metrics::Metrics;
 use crate::net::listen::BindError;
 use crate::transport::ws_server::Handshakes;
@@ -30,6 +31,7 @@ const HANDSHAKES_OF_A_SOURCE: usize = 64;
 /// What every socket shares.
 pub(super) struct Surroundings {
     handshakes: Arc<Handshakes>,
+    fronts: Vec<Front>,
     tracker: TaskTracker,
     metrics: Metrics,
     /// A socket stands otherwise than before.
@@ -40,11 +42,17 @@ pub(super) struct Surroundings {
 pub(super) type Standing = Result<SocketAddr, (Reason, String)>;
 
 impl Surroundings {
-    /// `shared`: with front ports.
-    pub(super) fn new(shared: bool, tracker: TaskTracker, metrics: Metrics) -> Self {
-        let of_a_source = if shared { HANDSHAKES_OF_A_SOURCE } else { HANDSHAKES };
+    /// Of a process with these front ports.
+    pub(super) fn new(fronts: &[Front], tracker: TaskTracker, metrics: Metrics) -> Self {
+        let of_a_source = if fronts.is_empty() { HANDSHAKES } else { HANDSHAKES_OF_A_SOURCE };
         let handshakes = Handshakes::new(HANDSHAKES, of_a_source);
-        Self { handshakes, tracker, metrics, changed: Arc::default() }
+        let (fronts, changed) = (fronts.to_vec(), Arc::default());
+        Self { handshakes, fronts, tracker, metrics, changed }
+    }
+
+    /// Whether an address is a front port that speaks TLS.
+    fn is_tls_front(&self, addr: &ListenAddr) -> bool {
+        self.fronts.iter().any(|front| front.tls && front.addr == *addr)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::desired::DesiredSet;
 use super::layout::{Content, Layout, Medium, SocketId, Step, diff};
-use super::plan::{Plan, Ports};
+use super::plan::{Front, Plan, Ports};
 use super::service::Services;
 use super::snapshot::{ServiceState, ServiceStatus, Snapshot};
 use super::socket::{Socket, Surroundings};
@@ -113,7 +113,7 @@ impl Supervisor {
             if before.get(&key) != Some(&why) {
                 tracing::warn!(service = %key, error = why, "cannot run the service");
             }
-            layout.without_service(&key, &self.running, &self.ports.fronts);
+            layout.without_service(&key, &self.running, &self.ports);
             self.broken.insert(key, why);
         }
     }
@@ -257,15 +257,14 @@ impl Supervisor {
             };
             services.insert(key.clone(), ServiceStatus { config: running.clone(), state });
         }
-        let front = |addr| SocketId { medium: Medium::Tcp, addr, owner: None };
+        let front = |front: &Front| {
+            let addr = front.addr.clone();
+            SocketId { medium: Medium::Tcp, addr, owner: None }
+        };
         Snapshot {
             revision: desired.revision,
             services,
-            fronts_bound: self
-                .ports
-                .fronts
-                .iter()
-                .all(|a| self.sockets.contains_key(&front(a.clone()))),
+            fronts_bound: self.ports.fronts.iter().all(|f| self.sockets.contains_key(&front(f))),
             draining: false,
         }
     }
@@ -318,7 +317,7 @@ mod tests {
         Supervisor {
             ports: Ports::default(),
             guard: Arc::default(),
-            surroundings: Surroundings::new(false, tracker.clone(), metrics.clone()),
+            surroundings: Surroundings::new(&[], tracker.clone(), metrics.clone()),
             services,
             metrics,
             desired: watch::channel(Arc::default()).1,

@@ -119,7 +119,7 @@ fn key(namespace: &str, name: &str) -> ServiceKey {
 
 fn front() -> Ports {
     Ports {
-        fronts: vec![ListenAddr::port(8080)],
+        fronts: vec![Front { addr: ListenAddr::port(8080), tls: false }],
         reserved: vec![9180],
         allowed: Some(1024..=19999),
     }
@@ -394,5 +394,33 @@ proptest! {
         }
         prop_assert_eq!(&running, &wanted);
         prop_assert_eq!(diff(&running, &wanted), vec![]);
+    }
+}
+
+#[test]
+fn what_a_front_port_speaks_is_fixed_and_the_refusal_names_the_other() {
+    let mut ports = front();
+    ports.fronts.push(Front { addr: ListenAddr::port(8443), tls: true });
+    let tls = |listener| match listener {
+        ListenerConfig::Ws(ws) => {
+            ListenerConfig::Ws(WsListenerConfig { tls: Some(Arc::default()), ..ws })
+        }
+        other => other,
+    };
+    let word = |port, listener| {
+        let (key, service) = (key("a", "x"), desired("in", port, listener, Claim::default()));
+        let set = DesiredSet { revision: 1, services: [(key.clone(), service)].into() };
+        Plan::build(&set, &ports).refused.get(&key).cloned()
+    };
+    assert_eq!(word(8443, tls(ws("/x", &[]))), None);
+    assert_eq!(word(8080, ws("/x", &[])), None);
+    for (port, listener, words) in [
+        (8443, ws("/x", &[]), "speaks TLS: use listener wss or mwss, or addr :8080"),
+        (8080, tls(ws("/x", &[])), "speaks plain ws: use listener ws or mws, or addr :8443"),
+        (8443, tcp(), "a front port, which speaks wss: use listener type wss, or another port"),
+    ] {
+        let (reason, message) = word(port, listener).unwrap();
+        assert_eq!(reason, Reason::PortConflict);
+        assert!(message.ends_with(words), "{message}");
     }
 }

@@ -23,12 +23,17 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- end }}
 
 {{- if eq $service.type "ClusterIP" }}
-{{- if $service.nodePorts.http }}
-{{- $errors = append $errors "front.service.nodePorts.http: has no effect with front.service.type ClusterIP. Set the type to NodePort or LoadBalancer, or leave it out." }}
+{{- range $port := list "http" "https" }}
+{{- if get $service.nodePorts $port }}
+{{- $errors = append $errors (printf "front.service.nodePorts.%s: has no effect with front.service.type ClusterIP. Set the type to NodePort or LoadBalancer, or leave it out." $port) }}
+{{- end }}
 {{- end }}
 {{- if $service.externalTrafficPolicy }}
 {{- $errors = append $errors "front.service.externalTrafficPolicy: has no effect with front.service.type ClusterIP. Leave it out." }}
 {{- end }}
+{{- end }}
+{{- if eq (int $service.ports.http) (int $service.ports.https) }}
+{{- $errors = append $errors "front.service.ports.https: has the port of front.service.ports.http. Choose another one." }}
 {{- end }}
 {{- if ne $service.type "LoadBalancer" }}
 {{- range $key := list "loadBalancerClass" "loadBalancerSourceRanges" }}

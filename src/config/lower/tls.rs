@@ -57,8 +57,17 @@ pub(super) fn server(
         return None;
     }
     if tls.certificate.is_none() {
-        let message = "no certificate is given: a self-signed one is made at every start, which \
-                       no client can verify; add tls.certFile and tls.keyFile, or tls.secretRef";
+        let message = match context.mode {
+            Mode::Files => {
+                "no certificate is given: a self-signed one is made at every start, which no \
+                 client can verify; add tls.certFile and tls.keyFile, or tls.secretRef"
+            }
+            Mode::Controller => {
+                "no certificate is given: a self-signed one is made at every start, which no \
+                 client can verify, unless another service on its hostnames has one; add \
+                 tls.secretRef"
+            }
+        };
         findings.warn(&path, Reason::Accepted, message);
     }
     Some(Arc::new(tls))

@@ -11,7 +11,10 @@ use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
 use crate::control::translate::{Translation, Translator};
-use crate::engine::{DesiredSet, Plan, Ports, ServiceState, ServiceStatus, Snapshot};
+use crate::engine::{DesiredSet, Front, Plan, Ports, ServiceState, ServiceStatus, Snapshot};
+
+/// The front ports, the second one with TLS.
+const FRONTS: [u16; 2] = [8080, 8443];
 
 /// A cluster with one controller.
 pub(super) struct World {
@@ -117,7 +120,7 @@ impl World {
                 verdict,
                 snapshot: &snapshot,
                 ledger,
-                fronts: &[8080],
+                fronts: &FRONTS,
                 fleet: &self.fleet,
                 replica: "one",
             };
@@ -145,8 +148,8 @@ impl World {
     fn snapshot(&self) -> Snapshot {
         let services = self.translation.services.clone();
         let desired = DesiredSet { revision: 1, services };
-        let fronts = vec![ListenAddr::port(8080)];
-        let plan = Plan::build(&desired, &Ports { fronts, reserved: vec![9180], allowed: None });
+        let fronts = [8080, 8443].map(|port| Front { addr: ListenAddr::port(port), tls: port == 8443 });
+        let plan = Plan::build(&desired, &Ports { fronts: fronts.into(), reserved: vec![9180], allowed: None });
         let state = |key: &ServiceKey| {
             let port = desired.services[key].config.listen.port;
             match plan.refused.get(key).cloned() {
@@ -178,7 +181,7 @@ impl World {
 
 /// A translator of the leader, or of one who follows it.
 pub(super) fn translator(leads: bool) -> Translator {
-    let mut translator = Translator::new(vec![8080]);
+    let mut translator = Translator::new(FRONTS.into());
     translator.ledger.lead(leads);
     translator
 }

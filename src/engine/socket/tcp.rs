@@ -27,6 +27,8 @@ pub(in crate::engine) struct TcpSocket {
     tracker: TaskTracker,
     handshakes: Arc<Handshakes>,
     metrics: Metrics,
+    /// A front port that speaks TLS, whoever is on it.
+    tls_front: bool,
     /// Bound, and not accepting before it is known what connections become.
     idle: Option<TcpListener>,
 }
@@ -64,6 +66,7 @@ impl TcpSocket {
             tracker: around.tracker.clone(),
             handshakes,
             metrics: around.metrics.clone(),
+            tls_front: around.is_tls_front(addr),
             idle: Some(listener),
         })
     }
@@ -84,12 +87,18 @@ impl TcpSocket {
                 self.dispatch.store(Arc::new(Dispatch::Tcp(service, endpoint)));
             }
             Content::Ws(wanted) => {
+                let unowned = match self.tls_front.then(|| services.unowned_tls()).transpose() {
+                    Ok(unowned) => unowned,
+                    // Rather nobody than somebody without TLS.
+                    Err(why) => return tracing::error!(local = %self.local, "no TLS: {why}"),
+                };
                 let endpoint = |(key, config): (&_, &_)| {
                     let (config, accept) = (Clone::clone(config), services.get(key)?);
                     let tls = accept.tls();
                     Some(WsEndpoint { config, accept, tls })
                 };
-                self.ws.set(WsTable::build(wanted.iter().filter_map(endpoint).collect()));
+                let endpoints = wanted.iter().filter_map(endpoint).collect();
+                self.ws.set(WsTable::build(endpoints, unowned));
                 let only = match wanted.first_key_value() {
                     Some((key, config)) if wanted.len() == 1 => {
                         services.get(key).map(|service| (service, Trust::from(config)))
@@ -149,7 +158,7 @@ mod tests {
     async fn who_comes_before_the_route_is_served_by_it() {
         let (doubles, mut targets) = Doubles::new();
         let mut services = doubles.services();
-        let around = Surroundings::new(false, services.tracker.clone(), services.metrics.clone());
+        let around = Surroundings::new(&[], services.tracker.clone(), services.metrics.clone());
         let mut socket = TcpSocket::bind(&"127.0.0.1:0".parse().unwrap(), &around).unwrap();
         let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
         client.write_all(b"hello").await.unwrap();

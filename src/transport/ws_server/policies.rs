@@ -17,17 +17,21 @@ pub(super) struct Policies {
     wildcard: HashMap<String, TlsServer>,
     any: Option<TlsServer>,
     /// For names that no service has, and clients that send none, as gost for an IP address: that of
-    /// services for any host; else one that asks nobody for a certificate, rather one that no service
-    /// chose; else the first. Whatever it is, a request for another one is 421.
+    /// services for any host; else the socket's own; else one that asks nobody for a certificate,
+    /// rather one that no service chose; else the first. Whatever it is, a request for another one is
+    /// 421.
     default: TlsServer,
 }
 
 impl Policies {
     /// The policies of a socket's services; `None` if it is a plain one. Two services of one host
     /// have the same policy, or one of them has none of its own: the engine's plan sees to it.
-    pub(super) fn build(endpoints: &[WsEndpoint]) -> Option<Self> {
+    ///
+    /// With `unowned` it is a TLS one even without services, and what names nobody has does not
+    /// depend on who is there: a tenant that comes must not change what another's clients see.
+    pub(super) fn build(endpoints: &[WsEndpoint], unowned: Option<TlsServer>) -> Option<Self> {
         let all = || endpoints.iter().filter_map(|e| Some((&e.config, e.tls.as_ref()?)));
-        let (_, first) = all().next()?;
+        let first = unowned.as_ref().or_else(|| all().next().map(|(_, tls)| tls))?;
         let mut policies = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
@@ -45,6 +49,7 @@ impl Policies {
                 }
             }
         }
+        let open = unowned.as_ref().or(open);
         policies.default = policies.any.as_ref().or(open).unwrap_or(first).clone();
         Some(policies)
     }
@@ -152,7 +157,7 @@ mod tests {
             (vec![copy(&closed), copy(&open), copy(&bare)], &of_bare),
             (vec![copy(&closed), copy(&open), copy(&any)], &of_any),
         ] {
-            let policies = Policies::build(&endpoints).unwrap();
+            let policies = Policies::build(&endpoints, None).unwrap();
             for name in [None, Some("unknown.test")] {
                 assert!(policies.pick(name).is(default), "{} services", endpoints.len());
             }

@@ -59,9 +59,11 @@ struct Paths {
 
 impl WsTable {
     /// Builds the table. Of two services with the same host and path the first one stays; the
-    /// engine's plan lets it not come to that.
-    pub fn build(endpoints: Vec<WsEndpoint>) -> Self {
-        let mut table = Self { policies: Policies::build(&endpoints), ..Self::default() };
+    /// engine's plan lets it not come to that. `unowned` is the policy of a port that speaks TLS
+    /// whoever is on it, for hosts that nobody has another one for.
+    pub fn build(endpoints: Vec<WsEndpoint>, unowned: Option<TlsServer>) -> Self {
+        let policies = Policies::build(&endpoints, unowned);
+        let mut table = Self { policies, ..Self::default() };
         let only = endpoints.len() == 1;
         for endpoint in endpoints {
             let WsEndpoint { config, accept, tls } = endpoint;
@@ -197,7 +199,7 @@ mod tests {
             endpoint(&["*.example.com"], "/sub/", "subtree"),
             endpoint(&["*.example.com"], "/sub/deeper/", "deeper"),
             endpoint(&["*.example.com"], "/sub/deeper/x", "leaf"),
-        ]);
+        ], None);
         for (host, path, name) in [
             ("a.example.com", "/ws", "exact"),
             ("A.Example.COM.:8080", "/ws", "exact"),
@@ -222,7 +224,7 @@ mod tests {
     #[test]
     fn a_thousand_services_are_found_by_their_paths() {
         let paths = (0..1000).map(|i| endpoint(&[], &format!("/t{i}/ws"), &i.to_string()));
-        let table = WsTable::build(paths.collect());
+        let table = WsTable::build(paths.collect(), None);
         for i in 0..1000 {
             assert_eq!(found(&table, "h", &format!("/t{i}/ws")), i.to_string());
         }

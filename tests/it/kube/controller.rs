@@ -15,6 +15,8 @@ pub struct Controller {
     pub process: Process,
     /// The port of the front socket.
     pub front: u16,
+    /// The port of the front socket with TLS.
+    pub front_tls: u16,
     admin: SocketAddr,
 }
 
@@ -28,12 +30,13 @@ impl Controller {
 
     /// Starts one.
     pub fn launch(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
-        let (front, admin) = (ports::free(), ports::free());
+        let (front, front_tls, admin) = (ports::free(), ports::free(), ports::free());
         let mut args = vec![
             "controller".to_string(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--instance={}", namespaces[0]),
             format!("--front-http=:{front}"),
+            format!("--front-https=:{front_tls}"),
             format!("--admin=127.0.0.1:{admin}"),
             "--allow-egress=127.0.0.0/8".into(),
             "--log-format=text".into(),
@@ -41,7 +44,7 @@ impl Controller {
         args.extend(namespaces.iter().map(|namespace| format!("--namespace={namespace}")));
         args.extend(more.iter().map(ToString::to_string));
         let process = Process::adit(&args);
-        Self { process, front, admin: ([127, 0, 0, 1], admin).into() }
+        Self { process, front, front_tls, admin: ([127, 0, 0, 1], admin).into() }
     }
 
     /// Waits until it is ready.

@@ -61,7 +61,7 @@ impl World {
     fn gated(gates: Gates) -> Self {
         let (doubles, dialled) = Doubles::new();
         let mut services = doubles.services();
-        let around = Surroundings::new(false, services.tracker.clone(), services.metrics.clone());
+        let around = Surroundings::new(&[], services.tracker.clone(), services.metrics.clone());
         let (key, config) = remote("first");
         let config = Arc::new(ServiceConfig { gates, ..(*config).clone() });
         services.prepare(&key, &config).unwrap();
