@@ -21,7 +21,7 @@ use crate::config::read::{Documents, TunnelDoc, read};
 use crate::crd;
 use crate::sidecar::Inputs;
 
-/// The front port of an installation that says nothing else, and the port that wss usually has.
+/// The front ports of an installation that says nothing else: without TLS, and with it.
 const FRONTS: (u16, u16) = (8080, 8443);
 
 /// Prints the configuration in another form, and to standard error a line for each thing that is not
@@ -202,7 +202,7 @@ fn name_of(names: &[String]) -> String {
 fn of_cluster(text: &str, notes: &mut Notes) -> Result<(), ConfigErrors> {
     let documents = read(text)?;
     check(&documents).map_err(|(found, _)| found)?;
-    let ports = [FRONTS.0];
+    let ports = [FRONTS.0, FRONTS.1];
     for tunnel in &documents.tunnels {
         let spec = serde_json::to_value(&tunnel.spec).unwrap_or_default();
         let misfits = crd::misfits(&spec).into_iter();
@@ -230,18 +230,22 @@ fn ports_refused(tunnel: &TunnelDoc) -> Vec<Diagnostic> {
     for (i, service) in tunnel.spec.config.services.iter().enumerate() {
         let Ok(ListenAddr { port, .. }) = service.addr.parse() else { continue };
         let kind = service.listener.as_ref().map(|l| l.kind.as_str()).unwrap_or_default();
+        let (plain, secure) = FRONTS;
         let message = match kind {
-            "ws" | "mws" if port == FRONTS.0 => continue,
-            "udp" if PORTS.contains(&port) => continue,
-            _ if port == FRONTS.0 && kind != "udp" => format!(
-                "port {port} is the front port by default, which speaks ws and mws; choose another"
+            "ws" | "mws" if port == plain => continue,
+            "wss" | "mwss" if port == secure => continue,
+            _ if kind != "udp" && port == plain => format!(
+                "port {port} is the front port for ws and mws by default; choose another"
+            ),
+            _ if kind != "udp" && port == secure => format!(
+                "port {port} is the front port for wss and mwss by default; choose another"
             ),
             _ if PORTS.contains(&port) => continue,
             _ => format!(
-                "port {port} is outside of {}-{}; choose one of them, or the front port {}",
+                "port {port} is outside of {}-{}; choose one of them, or a front port ({plain}, \
+                 {secure} with TLS)",
                 PORTS.start(),
                 PORTS.end(),
-                FRONTS.0
             ),
         };
         let path = format!("services[{i}].addr");

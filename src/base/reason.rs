@@ -49,6 +49,12 @@ reasons! {
     ResolvedRefs,
     /// A Secret is missing.
     SecretNotFound,
+    /// A Secret does not hold what it should, or may not be used so.
+    SecretInvalid,
+    /// A certificate has ended.
+    CertificateExpired,
+    /// A Service is missing, or its port.
+    ServiceNotFound,
     /// It runs as the spec says.
     Programmed,
     /// Some of its services run.
@@ -65,6 +71,17 @@ reasons! {
     Suspended,
     /// Everything serves.
     Ready,
+}
+
+impl Reason {
+    /// Whether it is about something that a spec refers to, and not about the spec: it passes
+    /// without an edit.
+    pub fn is_of_reference(self) -> bool {
+        matches!(
+            self,
+            Self::SecretNotFound | Self::SecretInvalid | Self::ServiceNotFound | Self::Pending
+        )
+    }
 }
 
 impl fmt::Display for Reason {

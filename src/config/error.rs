@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::base::Reason;
 
 /// One finding: `services[1].listener.type: unknown listener "wsss"; write ws or tcp`.
@@ -72,6 +74,27 @@ impl ConfigErrors {
 pub(crate) struct Findings {
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
+    /// References that no longer hold, while what they once led to goes on.
+    pub(crate) stale: Vec<Diagnostic>,
+    /// Secrets whose TLS part is in use.
+    pub(crate) loaded: Vec<Loaded>,
+    /// Paths of entries that were referred to since somebody last took them.
+    pub(crate) touched: Vec<String>,
+    /// References to entries that have errors of their own.
+    pub(crate) broken: usize,
+}
+
+/// A Secret whose certificate or CA is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// The field that names it.
+    pub(crate) path: String,
+    /// The Secret.
+    pub(crate) secret: String,
+    /// It is what the Secret holds now.
+    pub(crate) current: bool,
+    /// When the certificate ends.
+    pub(crate) ends: Option<Timestamp>,
 }
 
 impl Findings {
@@ -90,6 +113,14 @@ impl Findings {
 
     pub(crate) fn warn(&mut self, path: &str, reason: Reason, message: impl Into<String>) {
         self.warnings.push(Diagnostic::new(path, reason, message));
+    }
+
+    /// Adds what another pass found.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.errors.append(&mut other.errors);
+        self.warnings.append(&mut other.warnings);
+        self.stale.append(&mut other.stale);
+        self.loaded.append(&mut other.loaded);
     }
 
     /// Both lists if nothing is wrong.

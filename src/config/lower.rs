@@ -19,19 +19,23 @@ mod mux;
 mod references;
 mod resolve;
 mod scope;
+mod secret;
 mod selector;
 mod service;
 mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::defaults;
-use super::error::{ConfigErrors, Diagnostic, Findings};
+use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
 use super::model::ServiceConfig;
 use super::raw;
-use super::secrets::Secrets;
+use super::secrets::{Kept, Secrets};
 use crate::base::duration::DurationError;
 use crate::base::{GoDuration, Reason};
 
@@ -53,6 +57,8 @@ pub struct LowerContext<'a> {
     pub namespace: &'a str,
     /// The Secrets that are known.
     pub secrets: &'a Secrets,
+    /// What Secrets held when the same object last used them.
+    pub kept: Option<&'a Kept>,
     /// The files that were read for it; see [`referenced`](super::files::referenced).
     pub files: &'a Files,
     /// `pingInterval` where none is written.
@@ -65,7 +71,15 @@ impl<'a> LowerContext<'a> {
     /// For files and the command line. GOST documents have no namespace of their own: `default`.
     pub fn files(namespace: &'a str, secrets: &'a Secrets) -> Self {
         let files = Files::none();
-        Self { mode: Mode::Files, namespace, secrets, files, default_ping: None, front_ports: &[] }
+        Self {
+            mode: Mode::Files,
+            namespace,
+            secrets,
+            kept: None,
+            files,
+            default_ping: None,
+            front_ports: &[],
+        }
     }
 
     /// The same with the files that the configuration refers to.
@@ -78,7 +92,14 @@ impl<'a> LowerContext<'a> {
     pub fn controller(namespace: &'a str, secrets: &'a Secrets, front_ports: &'a [u16]) -> Self {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
         let files = Files::none();
-        Self { mode: Mode::Controller, namespace, secrets, files, default_ping, front_ports }
+        let mode = Mode::Controller;
+        Self { mode, namespace, secrets, kept: None, files, default_ping, front_ports }
+    }
+
+    /// The same for an object that used Secrets before.
+    #[must_use]
+    pub fn with_kept(self, kept: &'a Kept) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 }
 
@@ -91,17 +112,40 @@ pub struct Lowered {
     pub drain: Option<Duration>,
     /// What is allowed but worth a word, those of the services among them.
     pub warnings: Vec<Diagnostic>,
+    /// What is known of the references of each service that has some, by its name. One with
+    /// `missing` ones is not among `services`. From files that is an error of the whole.
+    pub references: BTreeMap<Arc<str>, References>,
+    /// Secrets whose TLS part is in use, and whether it is the one that they hold now.
+    pub loaded: BTreeMap<String, bool>,
+}
+
+/// What is known of what a service refers to, itself and by its chain and authers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// Why it must not serve. None: it may.
+    pub missing: Vec<Diagnostic>,
+    /// What does not hold any more, while what it led to before goes on.
+    pub stale: Vec<Diagnostic>,
+    /// Certificates in use: the Secret of each, and when it ends.
+    pub certificates: BTreeMap<String, Timestamp>,
+}
+
+impl References {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Validates a configuration.
 ///
 /// # Errors
-/// Everything that is wrong, at once. Then nothing of the configuration may run.
+/// Everything that is wrong, at once. Then nothing of the configuration may run. In a cluster a
+/// reference that leads to nothing is none of them: it ends the services that need it, and nobody
+/// has to edit the object once it leads to something.
 pub fn lower(config: &raw::Config, context: &LowerContext) -> Result<Lowered, ConfigErrors> {
     let mut findings = Findings::default();
-    let lowered =
-        Lowered { services: services(config, context, &mut findings), ..Lowered::default() };
-    finish(lowered, findings)
+    let services = services(config, context, &mut findings);
+    finish(services, context, Lowered::default(), findings)
 }
 
 /// Validates the spec of a `WsTunnel`.
@@ -119,7 +163,7 @@ pub fn lower_tunnel(
         findings.invalid("tls", message);
     }
     let services = services(&spec.config, context, &mut findings);
-    finish(Lowered { services, drain, warnings: Vec::new() }, findings)
+    finish(services, context, Lowered { drain, ..Lowered::default() }, findings)
 }
 
 /// Whether an error is only about what lies outside of the configuration, a file that was not read or
@@ -128,7 +172,39 @@ pub fn is_about_outside(error: &Diagnostic) -> bool {
     error.reason == Reason::SecretNotFound || error.message.ends_with(file::NOT_READ)
 }
 
-fn finish(lowered: Lowered, findings: Findings) -> Result<Lowered, ConfigErrors> {
+fn finish(
+    services: Vec<service::LoweredService>,
+    context: &LowerContext,
+    mut lowered: Lowered,
+    mut findings: Findings,
+) -> Result<Lowered, ConfigErrors> {
+    let (stale, loaded) = (std::mem::take(&mut findings.stale), std::mem::take(&mut findings.loaded));
+    let mut missing = Vec::new();
+    if context.mode == Mode::Controller && findings.errors.iter().all(|e| e.reason.is_of_reference())
+    {
+        missing = std::mem::take(&mut findings.errors);
+    }
+    for service in services {
+        let touches = |path: &str| service.touches(path);
+        let of = |all: &[Diagnostic]| all.iter().filter(|d| touches(&d.path)).cloned().collect();
+        let ends = loaded.iter().filter(|l| touches(&l.path));
+        let references = References {
+            missing: of(&missing),
+            stale: of(&stale),
+            certificates: ends.filter_map(|l| Some((l.secret.clone(), l.ends?))).collect(),
+        };
+        // Also by what is missing, not only by what could not be made: never a service without
+        // what should have protected it.
+        if references.missing.is_empty() {
+            lowered.services.extend(service.config);
+        }
+        if !references.is_empty() {
+            lowered.references.insert(service.name.as_str().into(), references);
+        }
+    }
+    for Loaded { secret, current, .. } in loaded {
+        *lowered.loaded.entry(secret).or_insert(current) &= current;
+    }
     let (mut lowered, warnings) = findings.into_result(lowered)?;
     lowered.warnings = warnings;
     Ok(lowered)
@@ -148,16 +224,15 @@ fn services(
     config: &raw::Config,
     context: &LowerContext,
     findings: &mut Findings,
-) -> Vec<ServiceConfig> {
+) -> Vec<service::LoweredService> {
     // What services refer to is lowered first, but reported in the order of the document.
     let mut later = Findings::default();
     let mut of_scope = Findings::default();
     let scope = scope::Scope::new(config, context, loopback_ports(config, context), &mut of_scope);
     let routes = chain::lower_all(config, &scope, &mut later);
     let services = service::lower_all(&config.services, &scope, &routes, findings);
-    for mut part in [later, of_scope] {
-        findings.errors.append(&mut part.errors);
-        findings.warnings.append(&mut part.warnings);
+    for part in [later, of_scope] {
+        findings.append(part);
     }
     services
 }

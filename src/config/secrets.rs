@@ -1,20 +1,42 @@
 //! Secrets that a configuration refers to, held in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::Secret;
 
-/// The content of a `kind: Secret` document: its keys and their bytes.
+/// What a Secret holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretData(pub BTreeMap<String, Secret<Vec<u8>>>);
+pub struct SecretData {
+    /// Its keys and their bytes.
+    pub values: BTreeMap<String, Secret<Vec<u8>>>,
+    /// Its owner lets it be sent to other hosts (label `adit.dev/share`).
+    pub shared: bool,
+}
 
-/// Secrets by namespace and name.
+/// What is known of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    /// What it holds.
+    Known(Arc<SecretData>),
+    /// There is none of the name.
+    Missing,
+    /// It is there and cannot be used: why, and what to do.
+    Refused(String),
+    /// Nobody could read it yet: why.
+    Unread(String),
+}
+
+/// Secrets by namespace and name; what is not in it is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Secrets(pub BTreeMap<(String, String), SecretData>);
+pub struct Secrets(pub BTreeMap<(String, String), SecretState>);
 
 impl Secrets {
-    /// The Secret of that name, if it is there.
-    pub fn find(&self, namespace: &str, name: &str) -> Option<&SecretData> {
-        self.0.get(&(namespace.to_string(), name.to_string()))
+    /// What is known of the Secret of that name.
+    pub fn find(&self, namespace: &str, name: &str) -> &SecretState {
+        self.0.get(&(namespace.to_string(), name.to_string())).unwrap_or(&SecretState::Missing)
     }
 }
+
+/// What Secrets of one namespace held when they were last used, by name.
+pub type Kept = BTreeMap<String, Arc<SecretData>>;

@@ -9,7 +9,7 @@ use crate::config::error::{ConfigErrors, Diagnostic, Findings};
 use crate::config::metadata::flat;
 use crate::config::raw;
 use crate::config::read::TunnelDoc;
-use crate::config::secrets::Secrets;
+use crate::config::secrets::{SecretState, Secrets};
 
 /// Keys of a listener's metadata that are ours.
 const OURS: &[(&str, &str)] = &[
@@ -212,11 +212,11 @@ impl Opened<'_> {
     fn auth(&self, auth: &mut raw::Auth) -> Option<String> {
         let raw::Auth { username, password, secret_ref, file: _ } = auth;
         let reference = secret_ref.take()?.name;
-        let Some(data) = self.secrets.find(self.namespace, &reference) else {
+        let SecretState::Known(data) = self.secrets.find(self.namespace, &reference) else {
             return Some(reference);
         };
         let value = |key: &str| {
-            let bytes = data.0.get(key)?;
+            let bytes = data.values.get(key)?;
             String::from_utf8(bytes.expose().clone()).ok()
         };
         *username = value("username").unwrap_or_default();
@@ -235,13 +235,15 @@ impl Opened<'_> {
         let Some(reference) = secret_ref.take().map(|r| r.name) else { return };
         let path = format!("{path}.secretRef");
         match (self.secrets.find(self.namespace, &reference), &file) {
-            (Some(data), _) => auths.extend(data.0.iter().map(|(username, password)| raw::Auth {
-                username: username.clone(),
-                password: String::from_utf8(password.expose().clone()).ok(),
-                ..raw::Auth::default()
-            })),
-            (None, None) => *file = Some(self.users_file(&reference, USERS, &path)),
-            (None, Some(_)) => self.missing(&reference, &path),
+            (SecretState::Known(data), _) => {
+                auths.extend(data.values.iter().map(|(username, password)| raw::Auth {
+                    username: username.clone(),
+                    password: String::from_utf8(password.expose().clone()).ok(),
+                    ..raw::Auth::default()
+                }));
+            }
+            (_, None) => *file = Some(self.users_file(&reference, USERS, &path)),
+            (_, Some(_)) => self.missing(&reference, &path),
         }
     }
 

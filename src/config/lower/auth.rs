@@ -4,18 +4,16 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::references::Named;
+use super::secret::{Purpose, Reference};
 use super::{LowerContext, Mode, file};
 use crate::base::{Reason, Secret};
-use crate::config::error::Findings;
+use crate::config::error::{Diagnostic, Findings};
 use crate::config::model::{Credentials, Users};
 use crate::config::raw;
 
 /// The keys of a Secret of type kubernetes.io/basic-auth.
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
-
-/// What to write where Secrets are not had.
-const INSTEAD: &str = "write the user name and password, or run a sidecar";
 
 /// `authers`.
 pub(super) fn lower_all(
@@ -43,20 +41,21 @@ fn lower_auther(
     for (i, auth) in auther.auths.iter().enumerate() {
         let path = format!("{path}.auths[{i}]");
         if let Some(user) = accepted(auth, &path, context, findings) {
-            add(&mut users, user, &path, findings);
+            let reason = reason(auth);
+            add(&mut users, user, &path, reason, findings);
         }
     }
     if let Some(reference) = &auther.secret_ref {
         let path = format!("{path}.secretRef");
-        if let Some(data) = file::secret(&reference.name, &path, INSTEAD, context, findings) {
-            for (username, password) in &data.0 {
-                let password = text(password, username, &path, findings);
-                let Some(password) = password else { continue };
-                let user = Credentials { username: username.clone(), password };
-                if let Some(user) = checked(user, &path, findings) {
-                    add(&mut users, user, &path, findings);
+        let purpose = Purpose::Users;
+        let reference = Reference { name: &reference.name, path: &path, purpose, sent: false };
+        match of_secret(&reference, context) {
+            Ok(more) => {
+                for user in more {
+                    add(&mut users, user, &path, Reason::SecretInvalid, findings);
                 }
             }
+            Err(problem) => findings.errors.push(problem),
         }
     }
     file::reload(auther.reload.as_ref(), path, findings);
@@ -67,7 +66,7 @@ fn lower_auther(
         match user_of(&line) {
             Some(user) => {
                 if let Some(user) = checked(user, &path, findings) {
-                    add(&mut users, user, &path, findings);
+                    add(&mut users, user, &path, Reason::Invalid, findings);
                 }
             }
             None => findings.invalid(&path, format!("line {number}: {NO_PASSWORD}")),
@@ -83,10 +82,34 @@ fn lower_auther(
     Some(users)
 }
 
+/// The users of a Secret. One without any was emptied: it lets nobody in, whoever else is listed.
+fn of_secret(
+    reference: &Reference,
+    context: &LowerContext,
+) -> Result<Vec<Credentials>, Diagnostic> {
+    let data = reference.find(context)?;
+    if data.values.is_empty() {
+        let message = format!("Secret {:?} has no users, so nobody could pass", reference.name);
+        return Err(reference.invalid(message));
+    }
+    let user = |(username, password): (&String, &Secret<Vec<u8>>)| {
+        let user = Credentials { username: username.clone(), password: text(password, username)? };
+        legal(user)
+    };
+    let users: Result<Vec<_>, String> = data.values.iter().map(user).collect();
+    users.map_err(|message| reference.invalid(format!("Secret {:?}: {message}", reference.name)))
+}
+
+/// Why users cannot be told apart: the fault of a Secret where one has a part in it.
+fn reason(auth: &raw::Auth) -> Reason {
+    if auth.secret_ref.is_some() { Reason::SecretInvalid } else { Reason::Invalid }
+}
+
 /// Every user of several authers: any of them may accept.
 pub(super) fn union(
     authers: &[Arc<Users>],
     path: &str,
+    reason: Reason,
     findings: &mut Findings,
 ) -> Option<Arc<Users>> {
     let [first, rest @ ..] = authers else { return None };
@@ -98,7 +121,7 @@ pub(super) fn union(
         for (name, password) in &users.0 {
             if all.0.insert(name.clone(), password.clone()).is_some_and(|p| p != *password) {
                 let message = format!("user {name:?} has different passwords in these authers");
-                findings.invalid(path, message);
+                findings.error(path, reason, message);
                 return None;
             }
         }
@@ -106,13 +129,19 @@ pub(super) fn union(
     Some(Arc::new(all))
 }
 
-fn add(users: &mut Users, user: Credentials, path: &str, findings: &mut Findings) {
+fn add(
+    users: &mut Users,
+    user: Credentials,
+    path: &str,
+    reason: Reason,
+    findings: &mut Findings,
+) {
     match users.0.entry(user.username) {
         Entry::Vacant(entry) => {
             entry.insert(user.password);
         }
         Entry::Occupied(entry) => {
-            findings.invalid(path, format!("user {:?} is given twice", entry.key()));
+            findings.error(path, reason, format!("user {:?} is given twice", entry.key()));
         }
     }
 }
@@ -129,7 +158,7 @@ pub(super) fn accepted(
         findings.invalid(&format!("{path}.password"), NO_PASSWORD);
         return None;
     }
-    let user = credentials(auth, path, context, findings)?;
+    let user = credentials(auth, path, false, context, findings)?;
     if user.password.expose().is_empty() {
         findings.invalid(path, NO_PASSWORD);
         return None;
@@ -164,10 +193,11 @@ fn from_file(
     checked(user_of(line).unwrap_or_else(alone), &path, findings)
 }
 
-/// Credentials, inline or by `secretRef`: what `connector.auth` sends.
+/// Credentials, inline or by `secretRef`: what `connector.auth` sends, and what is asked for.
 pub(super) fn credentials(
     auth: &raw::Auth,
     path: &str,
+    sent: bool,
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Option<Credentials> {
@@ -186,18 +216,22 @@ pub(super) fn credentials(
         }
         Some(reference) => {
             let path = format!("{path}.secretRef");
-            let data = file::secret(&reference.name, &path, INSTEAD, context, findings)?;
-            let mut value = |key: &str| match data.0.get(key) {
-                Some(bytes) => text(bytes, key, &path, findings),
-                None => {
-                    let message = format!("Secret {:?} has no key {key:?}", reference.name);
-                    findings.invalid(&path, message);
-                    None
-                }
-            };
-            let (username, password) = (value(USERNAME), value(PASSWORD));
-            let (username, password) = (username?.expose().clone(), password?);
-            checked(Credentials { username, password }, &path, findings)
+            let purpose = Purpose::Credentials;
+            let reference = Reference { name: &reference.name, path: &path, purpose, sent };
+            let found = reference.find(context).and_then(|data| {
+                let value = |key: &str| match data.values.get(key) {
+                    Some(bytes) => text(bytes, key),
+                    None => Err(format!("there is no key {key:?}")),
+                };
+                let both = || {
+                    let username = value(USERNAME)?.expose().clone();
+                    legal(Credentials { username, password: value(PASSWORD)? })
+                };
+                both().map_err(|message| {
+                    reference.invalid(format!("Secret {:?}: {message}", reference.name))
+                })
+            });
+            found.map_err(|problem| findings.errors.push(problem)).ok()
         }
         None if auth.username.is_empty() => {
             let message = "the user name is missing; without one nobody would be asked";
@@ -222,6 +256,10 @@ pub(super) fn credentials(
 
 /// Refuses what HTTP Basic cannot carry.
 fn checked(user: Credentials, path: &str, findings: &mut Findings) -> Option<Credentials> {
+    legal(user).map_err(|message| findings.invalid(path, message)).ok()
+}
+
+fn legal(user: Credentials) -> Result<Credentials, String> {
     let bad = |text: &str| text.chars().any(char::is_control);
     let message = if user.username.is_empty() {
         "a user name is empty"
@@ -230,24 +268,17 @@ fn checked(user: Credentials, path: &str, findings: &mut Findings) -> Option<Cre
     } else if bad(&user.username) || bad(user.password.expose()) {
         "user names and passwords cannot have control characters, line ends included"
     } else {
-        return Some(user);
+        return Ok(user);
     };
-    findings.invalid(path, message);
-    None
+    Err(message.into())
 }
 
 /// A value of a Secret as text. Empty ones are refused: they would let anybody in.
-fn text(
-    bytes: &Secret<Vec<u8>>,
-    key: &str,
-    path: &str,
-    findings: &mut Findings,
-) -> Option<Secret<String>> {
+fn text(bytes: &Secret<Vec<u8>>, key: &str) -> Result<Secret<String>, String> {
     let message = match String::from_utf8(bytes.expose().clone()) {
         Ok(text) if text.is_empty() => "is empty",
-        Ok(text) => return Some(Secret::new(text)),
+        Ok(text) => return Ok(Secret::new(text)),
         Err(_) => "is not UTF-8 text",
     };
-    findings.invalid(path, format!("the value of key {key:?} {message}"));
-    None
+    Err(format!("the value of key {key:?} {message}"))
 }

@@ -32,8 +32,7 @@ pub(super) fn lower_all(config: &raw::Config, scope: &Scope, findings: &mut Find
         let lowered = lower_chain(chain, &path, &hops, scope, findings);
         chains.add(&chain.name, lowered.map(Arc::new), &path, findings);
     }
-    findings.errors.append(&mut of_hops.errors);
-    findings.warnings.append(&mut of_hops.warnings);
+    findings.append(of_hops);
     Routes { chains, hops }
 }
 
@@ -104,7 +103,7 @@ fn lower_hop(
     scope: &Scope,
     findings: &mut Findings,
 ) -> Option<HopConfig> {
-    let errors = findings.errors.len();
+    let (errors, broken) = (findings.errors.len(), findings.broken);
     let selector = selector::lower(hop.selector.as_ref(), path, findings);
     let bypasses = scope.bypasses(&hop.bypass, &hop.bypasses, path, findings);
     let names = scope.names(&hop.hosts, &hop.resolver, path, findings);
@@ -119,7 +118,8 @@ fn lower_hop(
     let nodes = nodes.collect();
     let name = if hop.name.is_empty() { format!("hop-{index}") } else { hop.name.clone() };
     let selector = selector?;
-    (findings.errors.len() == errors).then_some(HopConfig { name, selector, bypasses, nodes })
+    let sound = findings.errors.len() == errors && findings.broken == broken;
+    sound.then_some(HopConfig { name, selector, bypasses, nodes })
 }
 
 fn lower_node(

@@ -28,7 +28,7 @@ pub(super) fn lower(
     let auth = connector
         .auth
         .as_ref()
-        .and_then(|auth| auth::credentials(auth, &auth_path, scope.context, findings));
+        .and_then(|auth| auth::credentials(auth, &auth_path, true, scope.context, findings));
     let path = format!("{path}.metadata");
     let config = match kind {
         "http" => {
@@ -49,7 +49,7 @@ pub(super) fn lower(
         }
         "socks5" | "socks" => {
             metadata.lacks(keys::SOCKS5_CONNECTOR);
-            short(auth.as_ref(), &auth_path, findings);
+            short(connector, auth.as_ref(), &auth_path, findings);
             // We never offer the TLS methods, so there is nothing to turn off.
             metadata.bool(&["notls"], findings);
             ConnectorConfig::Socks5(Socks5ConnectorConfig {
@@ -61,7 +61,7 @@ pub(super) fn lower(
             })
         }
         "relay" => {
-            short(auth.as_ref(), &auth_path, findings);
+            short(connector, auth.as_ref(), &auth_path, findings);
             ConnectorConfig::Relay(RelayConnectorConfig {
                 auth,
                 timeout: metadata.duration(&["connectTimeout"], findings),
@@ -97,10 +97,21 @@ fn udp_associate(metadata: &mut Reader, findings: &mut Findings) -> bool {
 }
 
 /// RFC 1929 and GOST's relay protocol count their bytes in one.
-fn short(auth: Option<&Credentials>, path: &str, findings: &mut Findings) {
+fn short(
+    connector: &raw::Connector,
+    auth: Option<&Credentials>,
+    path: &str,
+    findings: &mut Findings,
+) {
     let long = |text: &str| text.len() > 255;
     if auth.is_some_and(|a| long(&a.username) || long(a.password.expose())) {
-        findings.invalid(path, "the protocol has room for 255 bytes of user name and of password");
+        let written = connector.auth.as_ref();
+        let reason = match written.is_some_and(|auth| auth.secret_ref.is_some()) {
+            true => Reason::SecretInvalid,
+            false => Reason::Invalid,
+        };
+        let message = "the protocol has room for 255 bytes of user name and of password";
+        findings.error(path, reason, message);
     }
 }
 

@@ -1,11 +1,9 @@
-//! What files and Secrets hold that fields refer to.
+//! What files hold that fields refer to.
 
 use super::{LowerContext, Mode};
-use crate::base::Reason;
 use crate::config::error::Findings;
 use crate::config::model::Pem;
 use crate::config::raw;
-use crate::config::secrets::SecretData;
 
 /// How a message ends about a file that nobody has tried to read.
 pub(super) const NOT_READ: &str = "it was not there when files were read";
@@ -74,32 +72,4 @@ pub(super) fn reload(reload: Option<&String>, path: &str, findings: &mut Finding
     if let Some(text) = reload {
         super::duration(text, &format!("{path}.reload"), findings);
     }
-}
-
-/// A Secret of the tunnel's namespace. `instead` is what to write where there are none.
-pub(super) fn secret<'a>(
-    name: &str,
-    path: &str,
-    instead: &str,
-    context: &LowerContext<'a>,
-    findings: &mut Findings,
-) -> Option<&'a SecretData> {
-    if context.mode == Mode::Controller {
-        let message = format!("a Secret is resolved from files only in this version; {instead}");
-        findings.unsupported(path, message);
-        return None;
-    }
-    if name.is_empty() {
-        findings.invalid(&format!("{path}.name"), "the Secret's name is missing");
-        return None;
-    }
-    let data = context.secrets.find(context.namespace, name);
-    if data.is_none() {
-        let message = format!(
-            "Secret {name:?} does not exist in namespace {:?}; add a document of kind Secret",
-            context.namespace
-        );
-        findings.error(path, Reason::SecretNotFound, message);
-    }
-    data
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::chain::Routes;
 use super::scope::Scope;
 use super::{Mode, auth, forward, listener, mux};
+use crate::base::Reason;
 use crate::config::defaults;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, SignedDuration, keys};
@@ -269,7 +270,12 @@ fn users(
     }
     let (single, listed) = ((handler.auther.as_str(), "auther"), (&handler.authers[..], "authers"));
     let users = scope.authers.find_all(single, listed, path, findings);
-    auth::union(&users, path, findings)
+    let mut names = handler.authers.iter().chain([&handler.auther]);
+    let reason = match names.any(|name| scope.authers_of_secrets.contains(name)) {
+        true => Reason::SecretInvalid,
+        false => Reason::Invalid,
+    };
+    auth::union(&users, path, reason, findings)
 }
 
 fn refuse_auth(handler: &raw::Handler, kind: &str, path: &str, findings: &mut Findings) {

@@ -11,7 +11,14 @@ use crate::config::names;
 #[derive(Debug)]
 pub(super) struct Named<T> {
     noun: &'static str,
-    entries: BTreeMap<String, Option<T>>,
+    entries: BTreeMap<String, Entry<T>>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    value: Option<T>,
+    /// Where it is, and what it refers to itself.
+    paths: Vec<String>,
 }
 
 impl<T: Clone> Named<T> {
@@ -28,12 +35,14 @@ impl<T: Clone> Named<T> {
         findings: &mut Findings,
     ) {
         let at = format!("{path}.name");
+        let mut paths = std::mem::take(&mut findings.touched);
+        paths.push(path.into());
         if name.is_empty() {
             findings.invalid(
                 &at,
                 format!("the name is missing; nothing can refer to this {}", self.noun),
             );
-        } else if self.entries.insert(name.into(), value).is_some() {
+        } else if self.entries.insert(name.into(), Entry { value, paths }).is_some() {
             findings
                 .invalid(&at, format!("there are two of {} {name:?}; names are unique", self.noun));
         }
@@ -42,7 +51,9 @@ impl<T: Clone> Named<T> {
     /// The entry of a name; an error if there is none. `None` if it has errors of its own.
     pub(super) fn find(&self, name: &str, path: &str, findings: &mut Findings) -> Option<T> {
         if let Some(entry) = self.entries.get(name) {
-            return entry.clone();
+            findings.touched.extend(entry.paths.iter().cloned());
+            findings.broken += usize::from(entry.value.is_none());
+            return entry.value.clone();
         }
         let noun = self.noun;
         let known = names::list(self.entries.keys().map(String::as_str));

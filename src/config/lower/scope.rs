@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::references::Named;
-use super::{LowerContext, auth, gates, limits, resolve, tls};
+use super::{LowerContext, auth, gates, limits, resolve, secret, tls};
 use crate::config::error::Findings;
 use crate::config::model::{
     Admission, Bypass, Hosts, Limits, Names, Rate, ResolverConfig, ServerTls, Users,
@@ -17,6 +17,8 @@ pub(super) struct Scope<'a> {
     /// Loopback ports that may be dialled.
     pub(super) loopback_ports: BTreeSet<u16>,
     pub(super) authers: Named<Arc<Users>>,
+    /// The authers whose users are in Secrets, too.
+    pub(super) authers_of_secrets: BTreeSet<String>,
     pub(super) admissions: Named<Arc<Admission>>,
     pub(super) bypasses: Named<Arc<Bypass>>,
     pub(super) hosts: Named<Arc<Hosts>>,
@@ -39,6 +41,7 @@ impl<'a> Scope<'a> {
             context,
             loopback_ports,
             authers: auth::lower_all(config, context, findings),
+            authers_of_secrets: secret::of_authers(config).map(Into::into).collect(),
             admissions: gates::admissions(config, context, findings),
             bypasses: gates::bypasses(config, context, findings),
             hosts: resolve::hosts(config, context, findings),

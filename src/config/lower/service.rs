@@ -14,18 +14,40 @@ use crate::config::metadata::{Reader, SignedDuration, keys, settle};
 use crate::config::model::{Gates, ServiceConfig};
 use crate::config::raw;
 
+/// A service, and where what it refers to was written.
+pub(super) struct LoweredService {
+    pub(super) name: String,
+    /// `None` after an error.
+    pub(super) config: Option<ServiceConfig>,
+    paths: Vec<String>,
+}
+
+impl LoweredService {
+    /// Whether what is at a path has to do with the service.
+    pub(super) fn touches(&self, path: &str) -> bool {
+        self.paths.iter().any(|own| {
+            path.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
 /// `services`.
 pub(super) fn lower_all(
     services: &[raw::Service],
     scope: &Scope,
     routes: &Routes,
     findings: &mut Findings,
-) -> Vec<ServiceConfig> {
+) -> Vec<LoweredService> {
     let names = names(services, scope.context, findings);
-    let services = services.iter().zip(&names).enumerate();
-    services
-        .filter_map(|(i, (service, name))| lower(service, name, i, scope, routes, findings))
-        .collect()
+    let services = services.iter().zip(names).enumerate();
+    let each = services.map(|(i, (service, name))| {
+        findings.touched.clear();
+        let config = lower(service, &name, i, scope, routes, findings);
+        let mut paths = std::mem::take(&mut findings.touched);
+        paths.push(format!("services[{i}]"));
+        LoweredService { name, config, paths }
+    });
+    each.collect()
 }
 
 /// The services' names: unique, made up where a file has none.
@@ -76,7 +98,7 @@ fn lower(
     findings: &mut Findings,
 ) -> Option<ServiceConfig> {
     let path = format!("services[{index}]");
-    let errors = findings.errors.len();
+    let (errors, broken) = (findings.errors.len(), findings.broken);
     let warnings = findings.warnings.len();
     let raw_handler = service.handler.clone().unwrap_or_default();
     let raw_listener = service.listener.clone().unwrap_or_default();
@@ -114,7 +136,9 @@ fn lower(
     }
     // Without the path: a service that only moved in its list has not changed.
     let warnings = findings.warnings.iter().skip(warnings).map(|w| w.message.clone()).collect();
-    (findings.errors.len() == errors).then(|| ServiceConfig {
+    // A reference to what has errors of its own is none that could be left out.
+    let sound = findings.errors.len() == errors && findings.broken == broken;
+    sound.then(|| ServiceConfig {
         name: name.into(),
         listen,
         listener,

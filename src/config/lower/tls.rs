@@ -127,7 +127,7 @@ fn of_server(
         findings.warn(&format!("{path}.serverNames"), Reason::Accepted, message);
     }
     let options = options(tls.options.as_ref(), path, findings);
-    let certificate = certificate(tls, path, context, findings);
+    let certificate = certificate(tls, path, false, context, findings);
     let client_ca = ca(tls, "clientCARef", tls.client_ca_ref.as_ref(), path, context, findings);
     let options = options?;
     let mut server_names: Vec<_> =
@@ -183,7 +183,7 @@ pub(super) fn client(
         findings.invalid(&format!("{path}.clientCARef"), message);
     }
     let options = options(tls.options.as_ref(), &path, findings);
-    let certificate = certificate(tls, &path, context, findings);
+    let certificate = certificate(tls, &path, true, context, findings);
     let ca = ca(tls, "caRef", tls.ca_ref.as_ref(), &path, context, findings);
     let server_name = server_name(tls, addr, host, &path, findings);
     if tls.secure && server_name.is_none() && tls.server_name.is_empty() && addr.is_some() {

@@ -1,6 +1,10 @@
 //! TLS of listeners and dialers.
 
+mod validity;
+
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::base::Secret;
 
@@ -45,6 +49,13 @@ pub struct Certificate {
     pub chain: Pem,
     /// The key.
     pub key: Pem,
+}
+
+impl Certificate {
+    /// When the leaf ends. `None` if it is no certificate, which a handshake says better.
+    pub fn ends(&self) -> Option<Timestamp> {
+        validity::not_after(&self.chain)
+    }
 }
 
 /// `dialer.tls`: what a client expects and shows.

@@ -1,5 +1,7 @@
 //! What a file holds, document by document.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use super::yaml;
 use crate::base::{Reason, Secret};
 use crate::config::error::{ConfigErrors, Diagnostic, Findings};
 use crate::config::raw;
-use crate::config::secrets::{SecretData, Secrets};
+use crate::config::secrets::{SecretData, SecretState, Secrets};
 
 /// The API version of `WsTunnel`.
 pub(crate) const TUNNEL_API: &str = "adit.dev/v1alpha1";
@@ -175,7 +177,8 @@ fn tunnel(mut map: Map<String, Value>, into: &mut Documents, findings: &mut Find
 fn secret(map: Map<String, Value>, into: &mut Documents, findings: &mut Findings) -> String {
     let (namespace, name) = metadata(&map, findings);
     let title = format!("Secret {namespace}/{name}");
-    let mut data = SecretData::default();
+    // Whoever writes the file has the values.
+    let mut data = SecretData { shared: true, ..SecretData::default() };
     for (field, encoded) in [("data", true), ("stringData", false)] {
         let values = match map.get(field) {
             None | Some(Value::Null) => continue,
@@ -192,7 +195,7 @@ fn secret(map: Map<String, Value>, into: &mut Documents, findings: &mut Findings
             });
             match bytes {
                 Some(bytes) => {
-                    data.0.insert(key.clone(), Secret::new(bytes));
+                    data.values.insert(key.clone(), Secret::new(bytes));
                 }
                 None => {
                     let what = if encoded { "base64; or use stringData" } else { "text; quote it" };
@@ -201,7 +204,8 @@ fn secret(map: Map<String, Value>, into: &mut Documents, findings: &mut Findings
             }
         }
     }
-    if into.secrets.0.insert((namespace, name), data).is_some() {
+    let state = SecretState::Known(Arc::new(data));
+    if into.secrets.0.insert((namespace, name), state).is_some() {
         findings.invalid("metadata.name", "another Secret has this namespace and name");
     }
     title

@@ -62,13 +62,14 @@ impl Page {
         add_address(&format!("{OUTSIDE}/32"));
         let cluster = Cluster::start();
         let namespace = cluster.namespace("page");
-        let (front, admin) = (ports::free(), ports::free());
+        let (front, front_tls, admin) = (ports::free(), ports::free(), ports::free());
         let controller = Process::adit(&[
             "controller".to_string(),
             format!("--kubeconfig={}", cluster.controller_kubeconfig().display()),
             format!("--instance={namespace}"),
             format!("--namespace={namespace}"),
             format!("--front-http=:{front}"),
+            format!("--front-https=:{front_tls}"),
             format!("--admin=127.0.0.1:{admin}"),
         ]);
         eventually("the controller is ready", Duration::from_secs(20), || {

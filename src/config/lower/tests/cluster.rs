@@ -1,6 +1,7 @@
 //! What a tenant may not do, because the controller would do it.
 
 use super::*;
+use crate::config::secrets::{SecretData, SecretState};
 
 fn error(text: &str) -> String {
     let errors = errors(controller(text));
@@ -17,24 +18,7 @@ fn what_would_act_with_the_controllers_identity_is_refused() {
     let file = "a file would be read with the controller's rights, not with yours; write the \
                 values, or refer to a Secret";
     let bind = "clients would open ports of the controller, with its identity; remove `bind`";
-    let secret =
-        |instead: &str| format!("a Secret is resolved from files only in this version; {instead}");
-    let tls = "services[0].listener.tls";
     for (text, expected) in [
-        (
-            service("listener: {type: wss, tls: {secretRef: {name: s}}}"),
-            format!(
-                "{tls}.secretRef: {}",
-                secret("run a sidecar, or leave it out: the certificate is then self-signed")
-            ),
-        ),
-        (
-            service("handler: {auth: {secretRef: {name: s}}}"),
-            format!(
-                "services[0].handler.auth.secretRef: {}",
-                secret("write the user name and password, or run a sidecar")
-            ),
-        ),
         (service("handler: {auth: {file: u}}"), format!("services[0].handler.auth.file: {file}")),
         ("authers: [{name: a, file: {path: u}}]".into(), format!("authers[0].file.path: {file}")),
         ("bypasses: [{name: a, file: {path: u}}]".into(), format!("bypasses[0].file.path: {file}")),
@@ -103,4 +87,147 @@ fn a_tunnel_has_no_certificate_for_all() {
     let context = LowerContext::files("a", &secrets);
     let errors = errors(lower_tunnel(&spec, &context));
     assert!(errors[0].starts_with("tls: "), "{errors:?}");
+}
+
+/// A world of Secrets of namespace team-a.
+fn secrets(all: &[(&str, &[(&str, &str)], bool)]) -> Secrets {
+    let secret = |(name, values, shared): &(&str, &[(&str, &str)], bool)| {
+        let value = |(key, value): &(&str, &str)| {
+            (key.to_string(), Secret::new(value.as_bytes().to_vec()))
+        };
+        let values = values.iter().map(value).collect();
+        let data = SecretData { values, shared: *shared };
+        (("team-a".to_string(), name.to_string()), SecretState::Known(Arc::new(data)))
+    };
+    Secrets(all.iter().map(secret).collect())
+}
+
+fn with_secrets(text: &str, secrets: &Secrets, kept: &Kept) -> Result<Lowered, ConfigErrors> {
+    let documents = read(text)?;
+    let context = LowerContext::controller("team-a", secrets, &[8080, 8443]);
+    lower(&documents.gost, &context.with_kept(kept))
+}
+
+/// Why a service does not serve.
+fn missing(lowered: &Lowered, service: &str) -> Vec<(Reason, String)> {
+    let references = lowered.references.get(service).cloned().unwrap_or_default();
+    references.missing.iter().map(|d| (d.reason, d.to_string())).collect()
+}
+
+fn names(lowered: &Lowered) -> Vec<&str> {
+    lowered.services.iter().map(|service| &*service.name).collect()
+}
+
+/// Two services, of which `b` needs nothing.
+fn beside(rest: &str) -> String {
+    format!(
+        "services:\n- {{name: a, addr: ':1', {rest}}}\n\
+         - {{name: b, addr: ':2', handler: {{type: http}}, listener: {{type: ws}}}}\n"
+    )
+}
+
+#[test]
+fn a_missing_secret_ends_the_service_that_needs_it_and_no_other() {
+    let of_chain = "chains: [{name: c, hops: [{name: h}]}]\n\
+         hops: [{name: h, nodes: [{addr: 'h:1', connector: {auth: {secretRef: {name: s}}}}]}]\n";
+    for (text, path, line) in [
+        (
+            beside("listener: {type: wss, tls: {secretRef: {name: s}}}"),
+            "services[0].listener.tls.secretRef",
+            "kubectl create secret tls s -n team-a --cert=FILE --key=FILE",
+        ),
+        (
+            beside("handler: {type: http, auth: {secretRef: {name: s}}}"),
+            "services[0].handler.auth.secretRef",
+            "--type=kubernetes.io/basic-auth",
+        ),
+        (
+            beside("handler: {type: http, auther: u}")
+                + "authers: [{name: u, auths: [{username: v, password: w}], secretRef: {name: s}}]",
+            "authers[0].secretRef",
+            "kubectl label secret s -n team-a adit.dev/usage=users",
+        ),
+        (
+            beside("handler: {type: http, chain: c}") + of_chain,
+            "hops[0].nodes[0].connector.auth.secretRef",
+            "kubectl label secret s -n team-a adit.dev/share=true",
+        ),
+    ] {
+        let lowered = with_secrets(&text, &Secrets::default(), &Kept::new()).unwrap();
+        assert_eq!(names(&lowered), ["b"], "{text}");
+        let missing = missing(&lowered, "a");
+        assert_eq!((missing.len(), missing[0].0), (1, Reason::SecretNotFound), "{missing:?}");
+        let start = format!("{path}: Secret \"s\" does not exist in namespace \"team-a\": ");
+        assert!(missing[0].1.starts_with(&start), "{missing:?}");
+        assert!(missing[0].1.contains(line), "{missing:?}");
+    }
+}
+
+#[test]
+fn no_trouble_with_users_ever_opens_a_door() {
+    let text = beside("handler: {type: http, authers: [u, v]}")
+        + "authers: [{name: u, auths: [{username: x, password: y}]}, {name: v, secretRef: {name: s}}]";
+    let cases: &[&[(&str, &str)]] =
+        &[&[], &[("u", "")], &[("u", "a\n")], &[("a:b", "c")], &[("x", "other")]];
+    for values in cases {
+        let secrets = secrets(&[("s", values, false)]);
+        let lowered = with_secrets(&text, &secrets, &Kept::new()).unwrap();
+        assert_eq!(names(&lowered), ["b"], "{values:?}");
+        assert_eq!(missing(&lowered, "a")[0].0, Reason::SecretInvalid, "{values:?}");
+    }
+    let lowered = with_secrets(&text, &secrets(&[("s", &[("u", "p")], false)]), &Kept::new());
+    let lowered = lowered.unwrap();
+    assert!(!lowered.services[0].handler.is_open());
+    assert_eq!(lowered.references, BTreeMap::new());
+}
+
+#[test]
+fn what_is_sent_out_needs_its_owners_word() {
+    let text = beside("handler: {type: http, chain: c}")
+        + "chains: [{name: c, hops: [{nodes: [{addr: 'h:1', connector: {auth: {secretRef: {name: s}}}}]}]}]";
+    let values: &[(&str, &str)] = &[("username", "u"), ("password", "p")];
+    let lowered = with_secrets(&text, &secrets(&[("s", values, false)]), &Kept::new()).unwrap();
+    assert_eq!(names(&lowered), ["b"]);
+    let (reason, message) = &missing(&lowered, "a")[0];
+    assert_eq!(*reason, Reason::SecretInvalid);
+    assert!(message.ends_with("kubectl label secret s -n team-a adit.dev/share=true"), "{message}");
+    let lowered = with_secrets(&text, &secrets(&[("s", values, true)]), &Kept::new()).unwrap();
+    assert_eq!(names(&lowered), ["a", "b"]);
+}
+
+#[test]
+fn a_certificate_that_was_loaded_outlives_its_secret() {
+    let pair = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_string()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let (one, other) = (pair("one"), pair("other"));
+    let text = beside("listener: {type: wss, tls: {secretRef: {name: s}}}");
+    let good = secrets(&[("s", &[("tls.crt", &one.0), ("tls.key", &one.1)], false)]);
+    let lowered = with_secrets(&text, &good, &Kept::new()).unwrap();
+    assert_eq!(lowered.loaded, [("s".to_string(), true)].into());
+    assert_eq!(lowered.references["a"].certificates.len(), 1);
+    let SecretState::Known(data) = good.find("team-a", "s") else { panic!() };
+    let kept = Kept::from([("s".to_string(), data.clone())]);
+    let mixed = secrets(&[("s", &[("tls.crt", &one.0), ("tls.key", &other.1)], false)]);
+    for (secrets, reason) in
+        [(Secrets::default(), Reason::SecretNotFound), (mixed, Reason::SecretInvalid)]
+    {
+        let first = with_secrets(&text, &secrets, &Kept::new()).unwrap();
+        assert_eq!((names(&first), missing(&first, "a")[0].0), (vec!["b"], reason));
+        let after = with_secrets(&text, &secrets, &kept).unwrap();
+        assert_eq!(after.services, lowered.services);
+        assert_eq!(after.loaded, [("s".to_string(), false)].into());
+        let stale = &after.references["a"].stale;
+        assert_eq!((stale.len(), stale[0].reason), (1, reason));
+        assert!(stale[0].message.ends_with("goes on until the controller restarts"), "{stale:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_spec_rejects_it_whatever_is_missing_besides() {
+    let text = beside("addr: nonsense, listener: {type: wss, tls: {secretRef: {name: s}}}")
+        .replace("addr: ':1', ", "");
+    let errors = with_secrets(&text, &Secrets::default(), &Kept::new()).unwrap_err();
+    assert_eq!(errors.0.len(), 2, "{errors}");
 }

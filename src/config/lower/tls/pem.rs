@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 use crate::base::Secret;
 use crate::config::error::Findings;
-use crate::config::lower::{LowerContext, file};
+use crate::config::lower::secret::{Purpose, Reference};
+use crate::config::lower::{LowerContext, Mode, file};
 use crate::config::model::{Certificate, Pem};
 use crate::config::raw;
+use crate::config::secrets::SecretData;
 
 /// The keys of a Secret of type kubernetes.io/tls, and of the CA beside them.
 const CERTIFICATE: &str = "tls.crt";
@@ -25,9 +30,11 @@ pub(super) fn names_ca(tls: Option<&raw::Tls>) -> bool {
 }
 
 /// `certFile` and `keyFile`, or `secretRef`. `None` is none, or an error that is reported.
+/// `sent`: to another host, by a dialer.
 pub(super) fn certificate(
     tls: &raw::Tls,
     path: &str,
+    sent: bool,
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Option<Certificate> {
@@ -38,18 +45,15 @@ pub(super) fn certificate(
             findings.invalid(&path, "certFile and keyFile stand beside secretRef; keep one form");
             return None;
         }
-        let instead = "run a sidecar, or leave it out: the certificate is then self-signed";
-        let data = file::secret(&reference.name, &path, instead, context, findings)?;
-        let mut value = |key: &str| {
-            let value = data.0.get(key);
-            if value.is_none() {
-                let message = format!("Secret {:?} has no key {key:?}", reference.name);
-                findings.invalid(&path, message);
-            }
-            value.map(|bytes| Secret::new(Arc::from(bytes.expose().as_slice())))
-        };
-        let (chain, key) = (value(CERTIFICATE), value(KEY));
-        return checked_pair(chain?, (&path, CERTIFICATE), key?, (&path, KEY), findings);
+        let purpose = Purpose::Certificate;
+        let reference = Reference { name: &reference.name, path: &path, purpose, sent };
+        return reference.load(context, findings, |data| {
+            let certificate = pair(data, context).map_err(|message| {
+                format!("Secret {:?}: {message}", reference.name)
+            })?;
+            let ends = certificate.ends();
+            Ok((certificate, ends))
+        });
     }
     match (tls.cert_file.as_str(), tls.key_file.as_str()) {
         ("", "") => None,
@@ -78,26 +82,56 @@ pub(super) fn checked_pair(
     (key_path, key_name): (&str, &str),
     findings: &mut Findings,
 ) -> Option<Certificate> {
-    let certificates = has_certificates(&chain, chain_path, chain_name, findings);
-    let message = match PrivateKeyDer::from_pem_slice(key.expose()) {
-        Ok(_) if certificates => return Some(Certificate { chain, key }),
-        Ok(_) => return None,
-        Err(PemError::NoItemsFound) => "has no private key (a section BEGIN PRIVATE KEY)",
-        Err(_) => "is not PEM",
+    let mut report = |path: &str, outcome: Result<(), String>| {
+        outcome.map_err(|message| findings.invalid(path, message)).is_ok()
     };
-    findings.invalid(key_path, named(key_name, message));
-    None
+    let certificates = report(chain_path, has_certificates(&chain, chain_name));
+    let keys = report(key_path, has_key(&key, key_name));
+    (certificates && keys).then_some(Certificate { chain, key })
 }
 
-fn has_certificates(pem: &Pem, path: &str, name: &str, findings: &mut Findings) -> bool {
+/// What a Secret of type kubernetes.io/tls holds.
+fn pair(data: &SecretData, context: &LowerContext) -> Result<Certificate, String> {
+    let (chain, key) = (value(data, CERTIFICATE)?, value(data, KEY)?);
+    has_certificates(&chain, CERTIFICATE)?;
+    has_key(&key, KEY)?;
+    let certificate = Certificate { chain, key };
+    // From files it is said when the service starts: nothing else has to go on without it.
+    if context.mode == Mode::Controller && !belong_together(&certificate) {
+        return Err(format!("{KEY:?} is not the key of {CERTIFICATE:?}, or one of them is broken"));
+    }
+    Ok(certificate)
+}
+
+fn belong_together(certificate: &Certificate) -> bool {
+    let chain = CertificateDer::pem_slice_iter(certificate.chain.expose()).collect();
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return false };
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).is_ok()
+}
+
+fn value(data: &SecretData, key: &str) -> Result<Pem, String> {
+    let value = data.values.get(key).ok_or_else(|| format!("there is no key {key:?}"))?;
+    Ok(Secret::new(Arc::from(value.expose().as_slice())))
+}
+
+fn has_key(pem: &Pem, name: &str) -> Result<(), String> {
+    match PrivateKeyDer::from_pem_slice(pem.expose()) {
+        Ok(_) => Ok(()),
+        Err(PemError::NoItemsFound) => {
+            Err(named(name, "has no private key (a section BEGIN PRIVATE KEY)"))
+        }
+        Err(_) => Err(named(name, "is not PEM")),
+    }
+}
+
+fn has_certificates(pem: &Pem, name: &str) -> Result<(), String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
-    let message = match certificates {
-        Ok(found) if !found.is_empty() => return true,
-        Ok(_) => "has no certificate (a section BEGIN CERTIFICATE)",
-        Err(_) => "is not PEM",
-    };
-    findings.invalid(path, named(name, message));
-    false
+    match certificates {
+        Ok(found) if !found.is_empty() => Ok(()),
+        Ok(_) => Err(named(name, "has no certificate (a section BEGIN CERTIFICATE)")),
+        Err(_) => Err(named(name, "is not PEM")),
+    }
 }
 
 fn named(name: &str, message: &str) -> String {
@@ -114,27 +148,40 @@ pub(super) fn ca(
     findings: &mut Findings,
 ) -> Option<Pem> {
     let at = format!("{path}.{key}");
-    let (pem, at, name) = match (reference, tls.ca_file.as_str()) {
-        (None, "") => return None,
+    match (reference, tls.ca_file.as_str()) {
+        (None, "") => None,
         (Some(_), file) if !file.is_empty() => {
             findings.invalid(&at, format!("caFile stands beside {key}; keep one form"));
-            return None;
+            None
         }
-        (Some(reference), _) => {
-            let instead = "run a sidecar with the files";
-            let data = file::secret(&reference.name, &at, instead, context, findings)?;
-            let name = if reference.key.is_empty() { CA } else { &reference.key };
-            let Some(bytes) = data.0.get(name) else {
-                let message = format!("Secret {:?} has no key {name:?}", reference.name);
-                findings.invalid(&at, message);
-                return None;
-            };
-            (Secret::new(Arc::from(bytes.expose().as_slice())), at, name)
+        (Some(written), _) => {
+            let purpose = Purpose::Authority;
+            let reference = Reference { name: &written.name, path: &at, purpose, sent: false };
+            let key = if written.key.is_empty() { CA } else { &written.key };
+            reference.load(context, findings, |data| {
+                let pem = value(data, key)
+                    .and_then(|pem| has_certificates(&pem, key).map(|()| pem))
+                    .and_then(|pem| usable(&pem, key, context).map(|()| pem));
+                let pem = pem.map_err(|message| format!("Secret {:?}: {message}", written.name))?;
+                Ok((pem, None))
+            })
         }
         (None, file) => {
             let at = format!("{path}.caFile");
-            (file::bytes(file, &at, context, findings)?, at, file)
+            let pem = file::bytes(file, &at, context, findings)?;
+            let report = |message| findings.invalid(&at, message);
+            has_certificates(&pem, file).map_err(report).ok().map(|()| pem)
         }
-    };
-    has_certificates(&pem, &at, name, findings).then_some(pem)
+    }
+}
+
+/// Whether certificates can be CAs. From files it is said when the service starts.
+fn usable(pem: &Pem, name: &str, context: &LowerContext) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    let mut all = CertificateDer::pem_slice_iter(pem.expose());
+    let sound = all.all(|certificate| certificate.is_ok_and(|one| roots.add(one).is_ok()));
+    match sound || context.mode == Mode::Files {
+        true => Ok(()),
+        false => Err(named(name, "has a broken certificate")),
+    }
 }

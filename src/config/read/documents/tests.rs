@@ -118,8 +118,8 @@ fn several_documents_are_merged_and_errors_say_which_one() {
 fn secrets_are_decoded_and_never_printed() {
     let text = "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: aHVudGVyMg==}, stringData: {b: hunter2}}";
     let documents = read(text).unwrap();
-    let data = documents.secrets.find("default", "s").unwrap();
-    assert_eq!(data.0.get("a"), data.0.get("b"));
+    let SecretState::Known(data) = documents.secrets.find("default", "s") else { panic!() };
+    assert_eq!(data.values.get("a"), data.values.get("b"));
     assert!(!format!("{documents:?}").contains("hunter2"));
     let error = read(&text.replace("aHVudGVyMg==", "hunter2!")).unwrap_err().to_string();
     assert!(error.contains("data.a") && !error.contains("hunter2"), "{error}");
