@@ -18,6 +18,7 @@ mod lease;
 mod object;
 mod reconcile;
 mod report;
+mod secrets;
 mod status;
 mod store;
 mod translate;
@@ -26,8 +27,9 @@ mod writer;
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch as channel};
 
 pub use client::Connection;
@@ -76,6 +78,15 @@ pub enum ControlError {
     },
 }
 
+/// What the watches tell the loop.
+#[derive(Debug)]
+enum News {
+    /// Of `WsTunnel`s.
+    Tunnels(watch::Change<object::Object>),
+    /// Of Secrets of a sort: names and versions.
+    Secrets(secrets::Sort, watch::Change<secrets::Meta>),
+}
+
 /// Runs the controller until the process is asked to end.
 ///
 /// `listed` becomes true when all that is watched was listed once and given to the engine. Without
@@ -114,17 +125,35 @@ pub async fn run(
         lease::Candidate::new(client.clone(), namespace, instance, identity, metrics.clone());
     let mut reporter = report::Reporter::new(client.clone(), names.clone(), metrics.clone());
 
-    let mut watches = FuturesUnordered::new();
+    let mut watches: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     for (scope, namespace) in scopes.iter().enumerate() {
         let watch = watch::Watch::new(
             watch::tunnels(client.clone(), namespace.as_deref()),
             scope,
-            std::convert::identity,
+            News::Tunnels,
             changes.clone(),
             freshness.clone(),
             metrics.clone(),
         );
-        watches.push(watch.run());
+        watches.push(Box::pin(watch.run().map(drop)));
+        for sort in secrets::Sort::ALL {
+            let news = match sort {
+                secrets::Sort::Tls => |change| News::Secrets(secrets::Sort::Tls, change),
+                secrets::Sort::BasicAuth => {
+                    |change| News::Secrets(secrets::Sort::BasicAuth, change)
+                }
+                secrets::Sort::Labelled => |change| News::Secrets(secrets::Sort::Labelled, change),
+            };
+            let watch = watch::Watch::new(
+                secrets::watched(client.clone(), namespace.as_deref(), sort),
+                scope,
+                news,
+                changes.clone(),
+                freshness.clone(),
+                metrics.clone(),
+            );
+            watches.push(Box::pin(watch.run().map(drop)));
+        }
     }
     let pods = watch::Watch::new(
         watch::pods(client.clone(), namespace),
@@ -143,6 +172,11 @@ pub async fn run(
         metrics.clone(),
     );
     let reconciler = Reconciler::new(Parts {
+        secrets: secrets::Reader::new(
+            secrets::reads(client.clone()),
+            scopes.clone(),
+            metrics.clone(),
+        ),
         store: store::Store::new(scopes),
         translator: translate::Translator::new(fronts.clone()),
         writer: writer::Writer::new(client.clone(), instance, leadership.clone(), metrics.clone()),

@@ -179,6 +179,7 @@ mod tests {
         let metrics = touched();
         let service = metrics.service(&ServiceKey::new(Origin::tunnel("ns", "t"), "s"));
         service.ended("finished");
+        service.certificate_ends(Some(1));
         service.dial_failed("timeout");
         service.egress_denied("loopback");
         service.refused("admission");

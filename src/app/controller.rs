@@ -47,11 +47,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         "--front-https: has the port of --front-http; choose another one"
     );
     let options = ProcessOptions {
-        ports: Ports {
-            fronts,
-            reserved: vec![args.admin.port],
-            allowed: Some(PORTS),
-        },
+        ports: Ports { fronts, reserved: vec![args.admin.port], allowed: Some(PORTS) },
         guard: Guard::controller(guard),
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
         admin: Some((args.admin, false)),

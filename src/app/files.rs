@@ -179,7 +179,15 @@ fn take(
             loaded.warnings.extend(lowered.warnings);
             loaded.services.extend(lowered.services.into_iter().map(|config| {
                 let key = ServiceKey::new(origin.clone(), &config.name);
-                (key, Desired { config: Arc::new(config), claim: Claim::default(), drain })
+                (
+                    key,
+                    Desired {
+                        config: Arc::new(config),
+                        claim: Claim::default(),
+                        drain,
+                        closed: false,
+                    },
+                )
             }));
         }
         Err(found) => errors.extend(found.0),

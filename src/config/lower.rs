@@ -178,9 +178,11 @@ fn finish(
     mut lowered: Lowered,
     mut findings: Findings,
 ) -> Result<Lowered, ConfigErrors> {
-    let (stale, loaded) = (std::mem::take(&mut findings.stale), std::mem::take(&mut findings.loaded));
+    let (stale, loaded) =
+        (std::mem::take(&mut findings.stale), std::mem::take(&mut findings.loaded));
     let mut missing = Vec::new();
-    if context.mode == Mode::Controller && findings.errors.iter().all(|e| e.reason.is_of_reference())
+    if context.mode == Mode::Controller
+        && findings.errors.iter().all(|e| e.reason.is_of_reference())
     {
         missing = std::mem::take(&mut findings.errors);
     }

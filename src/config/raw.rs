@@ -6,6 +6,7 @@
 mod auth;
 mod chain;
 mod gates;
+mod references;
 mod tls;
 mod top;
 

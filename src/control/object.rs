@@ -8,6 +8,7 @@ use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::BUILT_IN_CLASS;
 use super::status::Status;
 use crate::base::Origin;
 use crate::config::raw::TunnelSpec;
@@ -86,6 +87,18 @@ impl Object {
             spec: TunnelSpec::deserialize(spec).map(Arc::new).map_err(|error| error.to_string()),
             status: object.data.get("status").map(Status::read).unwrap_or_default(),
         }
+    }
+}
+
+impl Object {
+    /// The Secrets that its spec names, if it may be ours.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Key> {
+        let ours = self.class.as_deref().is_none_or(|class| class == BUILT_IN_CLASS);
+        let spec = self.spec.as_ref().ok().filter(|_| ours && !self.deleting);
+        let namespace = &self.key.namespace;
+        spec.into_iter()
+            .flat_map(|spec| spec.config.secrets())
+            .map(|name| Key { namespace: namespace.clone(), name: name.into() })
     }
 }
 

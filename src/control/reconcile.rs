@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::BUILT_IN_CLASS;
+use super::News;
 use super::events::{Note, notes};
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
 use super::report::{self, Tunnels};
+use super::secrets::Reader;
 use super::status::{Facts, READY, Status};
 use super::store::Store;
 use super::translate::{Translation, Translator};
@@ -28,6 +30,9 @@ const QUIET: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 /// After a new picture of the engine, before statuses are looked at.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// Between looks at all objects when nothing happens: certificates end by themselves.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// How long the other replicas may take to run what this one runs before it is said of them. A
 /// report is written once a second at most.
 const LAG: Duration = Duration::from_secs(3);
@@ -37,6 +42,7 @@ const NOBODY: Duration = Duration::from_secs(15);
 /// Everything that the loop owns.
 pub(super) struct Reconciler {
     store: Store,
+    secrets: Reader,
     translator: Translator,
     writer: Writer,
     engine: Engine,
@@ -105,6 +111,7 @@ impl Agenda {
 /// What the loop is made with.
 pub(super) struct Parts {
     pub(super) store: Store,
+    pub(super) secrets: Reader,
     pub(super) translator: Translator,
     pub(super) writer: Writer,
     pub(super) engine: Engine,
@@ -126,6 +133,7 @@ impl Reconciler {
         Self {
             snapshots: parts.engine.snapshot(),
             store: parts.store,
+            secrets: parts.secrets,
             translator: parts.translator,
             writer: parts.writer,
             engine: parts.engine,
@@ -148,27 +156,40 @@ impl Reconciler {
     }
 
     /// Runs until nobody sends changes any more.
-    pub(super) async fn run(mut self, changes: &mut mpsc::Receiver<Change<Object>>) {
+    pub(super) async fn run(mut self, news: &mut mpsc::Receiver<News>) {
         let mut agenda = Agenda::default();
         let mut snapshots = self.snapshots.clone();
         let (mut leadership, mut fleet) = (self.leadership.clone(), self.fleet.clone());
+        let mut look = tokio::time::interval(LOOK);
         loop {
             if let Some(when) = self.held.take() {
                 agenda.look_by(when);
                 agenda.all = true;
             }
-            let (complete, retry_at) = (self.store.complete(), self.writer.retry_at());
+            let complete = self.complete();
+            let (retry_at, read_at) = (self.writer.retry_at(), self.secrets.retry_at());
             tokio::select! {
-                change = changes.recv() => match change {
-                    Some(change) => {
+                news = news.recv() => match news {
+                    Some(News::Tunnels(change)) => {
                         if self.change(change) {
                             agenda.changed();
                         } else {
                             agenda.look_soon(false);
                         }
                     }
+                    // What it changes is known when it was read.
+                    Some(News::Secrets(sort, change)) => self.secrets.change(sort, change),
                     None => return,
                 },
+                changed = self.secrets.next() => {
+                    if changed {
+                        agenda.changed();
+                    } else {
+                        self.say();
+                    }
+                }
+                () = at(read_at) => self.secrets.retry(),
+                _ = look.tick() => agenda.look_soon(true),
                 () = at(agenda.translate_at()), if complete => {
                     agenda = Agenda::default();
                     self.translate();
@@ -205,6 +226,11 @@ impl Reconciler {
         }
     }
 
+    /// Whether everything is known that can be: what is acted on too early takes addresses away.
+    fn complete(&self) -> bool {
+        self.store.complete() && (self.revision > 0 || self.secrets.settled())
+    }
+
     /// Takes a change in; whether it may change what runs.
     fn change(&mut self, change: Change<Object>) -> bool {
         let matters = self.store.matters(&change, !self.leads);
@@ -212,10 +238,14 @@ impl Reconciler {
             Change::Applied(object) => {
                 self.writer.seen(object);
                 self.translator.ledger.written(object);
+                self.want(object);
                 self.touched.insert(object.key.clone());
             }
             Change::Listed { objects, .. } => {
-                objects.iter().for_each(|object| self.translator.ledger.written(object));
+                for object in objects {
+                    self.translator.ledger.written(object);
+                    self.want(object);
+                }
             }
             Change::Deleted(_) => {}
         }
@@ -237,14 +267,23 @@ impl Reconciler {
             self.metrics.tunnels.reset();
         }
         // Claims are taken over from the statuses before any is granted anew.
-        if self.store.complete() {
+        if self.complete() {
             self.translate();
+        }
+    }
+
+    fn want(&mut self, object: &Object) {
+        for key in object.secrets() {
+            self.secrets.want(key);
         }
     }
 
     /// Hands the engine what shall run, if that is not what it has.
     fn translate(&mut self) {
-        let new = self.translator.translate(self.store.objects());
+        // Also those of specs that go on running behind an edit that is refused.
+        let wanted = self.store.objects().flat_map(Object::secrets);
+        self.secrets.keep(&wanted.chain(self.translator.secrets()).collect());
+        let new = self.translator.translate(self.store.objects(), self.secrets.known());
         let first = self.revision == 0;
         let services_changed = new.services != self.translation.services;
         if services_changed || first {
@@ -275,7 +314,8 @@ impl Reconciler {
         if snapshot.draining || self.revision == 0 || snapshot.revision != self.revision {
             return;
         }
-        let tunnels = report::tunnels(&self.translation, &self.store, &snapshot);
+        let secrets = |object: &Object| self.secrets.digest(object.secrets());
+        let tunnels = report::tunnels(&self.translation, &self.store, &snapshot, secrets);
         self.reports.send_if_modified(|before| {
             let changed = before.as_deref() != Some(&tunnels);
             if changed {
@@ -344,7 +384,9 @@ impl Reconciler {
         self.translator.granted(object, verdict, snapshot, now);
         let ledger = &self.translator.ledger;
         let (fronts, replica) = (&*self.fronts, &*self.replica);
-        let facts = Facts { object, verdict, snapshot, ledger, fronts, fleet, replica };
+        let secrets = self.secrets.digest(object.secrets());
+        let secrets = secrets.as_deref();
+        let facts = Facts { object, verdict, snapshot, ledger, fronts, fleet, replica, secrets };
         let before = self.writer.intended(object);
         let patience = since.at + LAG;
         if Instant::now() < patience && facts.waits_for_others() {

@@ -7,6 +7,7 @@
 mod condition;
 mod fold;
 mod model;
+mod resolved;
 
 use jiff::Timestamp;
 
@@ -16,7 +17,8 @@ pub(crate) use model::{Condition, Status};
 use super::claim::Ledger;
 use super::fleet::{Fleet, Replica};
 use super::object::Object;
-use super::translate::{Good, Verdict};
+use super::report::Entry;
+use super::translate::{Good, NOT_RESOLVED, Verdict};
 use crate::base::{Reason, ServiceKey};
 use crate::config::error::ConfigErrors;
 use crate::config::model::{HostPattern, ListenerConfig, ServiceConfig};
@@ -41,6 +43,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) fleet: &'a Fleet,
     /// What this replica is called.
     pub(crate) replica: &'a str,
+    /// A digest of the Secrets that the object names, as this replica has read them.
+    pub(crate) secrets: Option<&'a str>,
 }
 
 impl<'a> Facts<'a> {
@@ -51,20 +55,19 @@ impl<'a> Facts<'a> {
         }
         let generation = self.object.generation;
         let good = self.verdict.running();
-        let services = good.into_iter().flat_map(|good| &good.services);
-        let reports: Vec<_> = services.map(|(config, _)| self.report(config)).collect();
+        let reports = good.map(|good| self.reports(good, now)).unwrap_or_default();
         let serving = reports.iter().filter(|report| report.fold.serving > 0).count();
         let running = self.running(&reports);
 
         let mut listeners: Vec<_> = reports
             .iter()
             .map(|report| {
-                let name = &*report.config.name;
+                let name = report.name;
                 let known = before.listener(name).map(|l| &*l.conditions).unwrap_or_default();
                 let held = self.ledger.get(&self.object.uid, name);
                 Listener {
                     name: name.into(),
-                    address: report.port.map(|port| address(report.config, port)),
+                    address: report.address.clone(),
                     port: report.port,
                     replicas: report.fold.text(),
                     conditions: conditions(&report.findings, known, generation, now),
@@ -100,7 +103,9 @@ impl<'a> Facts<'a> {
         let Verdict::Valid(_) = self.verdict else { return false };
         let newest = Wanted::Newest(self.object.generation);
         let mut others = self.fleet.others.iter().map(|replica| self.seen(replica));
-        others.any(|seen| !seen.truncated && !seen.entry.is_some_and(|e| newest.is(e.generation)))
+        let same =
+            |e: &Entry| newest.is(e.generation) && e.secrets.as_deref() == self.secrets;
+        others.any(|seen| !seen.truncated && !seen.entry.is_some_and(same))
     }
 
     /// How many replicas count.
@@ -137,7 +142,7 @@ impl<'a> Facts<'a> {
         }
         let granted: Vec<_> = reports.iter().filter(|report| !report.refused).collect();
         let all_serve = |seen: &Seen<'_>| {
-            let serves = |r: &&Report<'_>| seen.doing(&r.config.name, wanted) == Doing::Serving;
+            let serves = |r: &&Report<'_>| seen.doing(r.name, wanted) == Doing::Serving;
             !granted.is_empty() && granted.iter().all(serves)
         };
         let own = self.fleet.own
@@ -185,11 +190,9 @@ impl<'a> Facts<'a> {
             "nothing runs until the spec is valid; see condition Accepted",
         );
         match self.verdict {
-            Verdict::Valid(good) => [
-                accepted(good, reports),
-                Finding::is(Reason::ResolvedRefs, ""),
-                self.programmed(reports),
-            ],
+            Verdict::Valid(good) => {
+                [accepted(good, reports), resolved::of_object(reports), self.programmed(reports)]
+            }
             Verdict::Suspended(errors) => {
                 let suspended = Finding::not(
                     Reason::Suspended,
@@ -217,7 +220,7 @@ impl<'a> Facts<'a> {
         let messages = failed.clone().map(|report| {
             let [accepted, _, programmed] = &report.findings;
             let message = if accepted.good() { &programmed.message } else { &accepted.message };
-            format!("service {}: {message}", report.config.name)
+            format!("service {}: {message}", report.name)
         });
         let messages = messages.collect::<Vec<_>>().join("; ");
         let first = failed.clone().next().map(|report| report.findings[2].reason);
@@ -255,13 +258,33 @@ impl<'a> Facts<'a> {
         Some(format!(
             "service {}: port {port} is open in the controller's pods, and no Service of the chart \
              leads there; use a front port ({}) or make a Service for it",
-            report.config.name,
+            report.name,
             self.fronts.iter().map(|port| format!(":{port}")).collect::<Vec<_>>().join(", ")
         ))
     }
 
+    /// How each service does: those that serve, or should, then those that must not.
+    fn reports<'b>(&self, good: &'b Good, now: Timestamp) -> Vec<Report<'b>> {
+        let open = good.services.iter().map(|(config, _)| {
+            let resolved = good.references.get(&config.name);
+            let resolved = resolved.map_or_else(resolved::all, |r| resolved::of_service(r, now));
+            self.report(config, resolved)
+        });
+        let closed = good.closed().map(|(name, references)| {
+            let own = Doing::Failing(Reason::Pending, NOT_RESOLVED.into());
+            let fold = self.fold(name, own.clone());
+            let accepted = match self.verdict {
+                Verdict::Rejected { errors, .. } => rejected(errors),
+                _ => Finding::is(Reason::Accepted, ""),
+            };
+            let findings = [accepted, resolved::of_service(references, now), fold.finding()];
+            Report { name, address: None, own, refused: false, fold, port: None, findings }
+        });
+        open.chain(closed).collect()
+    }
+
     /// How one service does.
-    fn report<'b>(&self, config: &'b ServiceConfig) -> Report<'b> {
+    fn report<'b>(&self, config: &'b ServiceConfig, resolved: Finding) -> Report<'b> {
         let key = ServiceKey { origin: self.object.key.origin(), name: config.name.clone() };
         let status = self.snapshot.services.get(&key);
         let wanted = Some(config.listen.port).filter(|port| *port != 0);
@@ -285,22 +308,21 @@ impl<'a> Facts<'a> {
             }
             (_, Some((reason, message))) => [
                 Finding::not(reason, message.clone()),
-                Finding::is(Reason::ResolvedRefs, ""),
+                resolved,
                 Finding::not(Reason::Pending, "it waits for its address; see condition Accepted"),
             ],
-            _ => [
-                Finding::is(Reason::Accepted, ""),
-                Finding::is(Reason::ResolvedRefs, ""),
-                fold.finding(),
-            ],
+            _ => [Finding::is(Reason::Accepted, ""), resolved, fold.finding()],
         };
         let port = port.filter(|_| refusal.is_none());
-        Report { config, own, refused: refusal.is_some(), fold, port, findings }
+        let address = port.map(|port| address(config, port));
+        let refused = refusal.is_some();
+        Report { name: &config.name, address, own, refused, fold, port, findings }
     }
 }
 
 struct Report<'a> {
-    config: &'a ServiceConfig,
+    name: &'a str,
+    address: Option<String>,
     /// How it does on this replica.
     own: Doing,
     /// The plan, which is the same everywhere, gives its address to another.
@@ -324,8 +346,8 @@ fn accepted(good: &Good, reports: &[Report<'_>]) -> Finding {
     let Some(first) = refused.clone().next() else {
         return Finding::is(Reason::Accepted, truncate(&good.warnings.join("; ")));
     };
-    let messages = refused
-        .map(|report| format!("service {}: {}", report.config.name, report.findings[0].message));
+    let messages =
+        refused.map(|report| format!("service {}: {}", report.name, report.findings[0].message));
     Finding::not(first.findings[0].reason, messages.collect::<Vec<_>>().join("; "))
 }
 

@@ -1,6 +1,7 @@
 //! The controller without an API server and without sockets: objects in, plan, statuses back.
 
 mod claims;
+mod references;
 mod replicas;
 mod statuses;
 mod world;
@@ -35,8 +36,8 @@ proptest! {
             objects.swap(i, (seed as usize).wrapping_mul(31).wrapping_add(i * 7) % (i + 1));
         }
         let mut translator = super::translate::Translator::new(vec![8080]);
-        let one = translator.translate(world.objects.values());
-        let other = shuffled.translator.translate(objects.iter());
+        let one = translator.translate(world.objects.values(), &world.secrets);
+        let other = shuffled.translator.translate(objects.iter(), &world.secrets);
         prop_assert_eq!(one, other);
     }
 }

@@ -1,7 +1,10 @@
 //! From the objects of the API server to what shall run, and a verdict for each object.
 //!
 //! Pure: no API server, no engine, no clock. The one memory is [`Translator`]: what an object ran
-//! last, and who holds which address. The outcome does not depend on the order of the objects.
+//! last and what its Secrets held then, and who holds which address. The outcome does not depend on
+//! the order of the objects.
+
+mod judged;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,14 +12,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::{Ledger, digest_of};
+use super::claim::Ledger;
 use super::object::{Key, Object};
-use crate::base::{Reason, ServiceKey};
-use crate::config::error::{ConfigErrors, Diagnostic};
-use crate::config::lower::{LowerContext, lower_tunnel};
+use crate::base::ServiceKey;
+use crate::config::error::ConfigErrors;
+use crate::config::lower::References;
 use crate::config::model::ServiceConfig;
-use crate::config::secrets::Secrets;
+use crate::config::secrets::{Kept, Secrets};
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
+use judged::{Judged, Sight};
 
 /// The class that is served without a class file.
 pub const BUILT_IN_CLASS: &str = "adit";
@@ -25,6 +29,9 @@ pub const BUILT_IN_CLASS: &str = "adit";
 const DRAIN: Duration = Duration::from_secs(60);
 /// The longest `spec.drain.timeout` that counts (`limits.maxDrain` of the built-in class).
 const MAX_DRAIN: Duration = Duration::from_secs(600);
+
+/// How long what is open may go on when a service loses a Secret that it needs.
+const CLOSED: Duration = Duration::from_secs(30);
 
 /// What shall become of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,10 +58,23 @@ pub(crate) struct Good {
     pub(crate) services: Vec<(Arc<ServiceConfig>, Arc<str>)>,
     /// The generation of the spec that this is.
     pub(crate) generation: i64,
+    /// What is known of references, by service.
+    pub(crate) references: BTreeMap<Arc<str>, References>,
     /// What is allowed but worth a word.
     pub(crate) warnings: Vec<String>,
     /// How long tunnels may go on when a service goes.
     drain: Duration,
+}
+
+/// What is said of a service that must not serve, besides what is missing.
+pub(crate) const NOT_RESOLVED: &str =
+    "it serves nobody until what it refers to is there; see condition ResolvedRefs";
+
+impl Good {
+    /// The services that must not serve, since something that they refer to is missing.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = (&Arc<str>, &References)> + Clone {
+        self.references.iter().filter(|(_, references)| !references.missing.is_empty())
+    }
 }
 
 impl Verdict {
@@ -80,7 +100,6 @@ pub(crate) struct Translation {
 #[derive(Debug)]
 pub(crate) struct Translator {
     fronts: Vec<u16>,
-    secrets: Secrets,
     /// By uid: validating again what did not change would make each event cost as much as all.
     seen: HashMap<Arc<str>, Seen>,
     /// Who holds what.
@@ -89,22 +108,36 @@ pub(crate) struct Translator {
 
 #[derive(Debug)]
 struct Seen {
+    namespace: Arc<str>,
     generation: i64,
-    outcome: Result<Arc<Good>, ConfigErrors>,
-    last_good: Option<Arc<Good>>,
+    current: Judged,
+    /// The last valid spec, if that is another one.
+    last: Option<Judged>,
+    /// What TLS Secrets held when they were last used.
+    kept: Kept,
+    /// What services ran as, and the digest of their claims: one that is closed keeps its address.
+    ran: BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>,
 }
 
 impl Translator {
     /// A translator without memories, for a process with these front ports.
     pub(crate) fn new(fronts: Vec<u16>) -> Self {
-        let secrets = Secrets::default();
-        Self { fronts, secrets, seen: HashMap::new(), ledger: Ledger::default() }
+        Self { fronts, seen: HashMap::new(), ledger: Ledger::default() }
+    }
+
+    /// The Secrets that running services need, whatever the specs say by now.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Key> {
+        self.seen.values().flat_map(|seen| {
+            let last = seen.last.iter().flat_map(Judged::secrets);
+            last.map(|name| Key { namespace: seen.namespace.clone(), name: name.into() })
+        })
     }
 
     /// Translates the whole set of objects.
     pub(crate) fn translate<'a>(
         &mut self,
         objects: impl Iterator<Item = &'a Object> + Clone,
+        secrets: &Secrets,
     ) -> Translation {
         let mut outcome = Translation::default();
         for object in objects.clone() {
@@ -113,7 +146,7 @@ impl Translator {
                 self.ledger.keep_services(object, &HashSet::new());
                 continue;
             }
-            let verdict = self.verdict(object);
+            let verdict = self.verdict(object, secrets);
             self.desire(object, &verdict, &mut outcome.services);
             outcome.verdicts.insert(object.key.clone(), verdict);
         }
@@ -143,26 +176,22 @@ impl Translator {
         }
     }
 
-    fn verdict(&mut self, object: &Object) -> Verdict {
+    fn verdict(&mut self, object: &Object, secrets: &Secrets) -> Verdict {
         if object.class.as_deref().is_some_and(|class| class != BUILT_IN_CLASS) {
             return Verdict::Foreign;
         }
-        let seen = self.seen.get(&object.uid);
-        if seen.is_none_or(|seen| seen.generation != object.generation) {
-            let outcome = self.judge(object).map(Arc::new);
-            let before = self.seen.remove(&object.uid).and_then(|seen| seen.last_good);
-            let last_good = outcome.as_ref().ok().cloned().or(before);
-            let seen = Seen { generation: object.generation, outcome, last_good };
-            self.seen.insert(object.uid.clone(), seen);
-        }
-        let Some(seen) = self.seen.get(&object.uid) else { return Verdict::Foreign };
+        let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
+        let sight = Sight { secrets, namespace: &object.key.namespace, fronts: &self.fronts };
+        seen.look(object, &sight);
+        let outcome = &seen.current.outcome;
         if object.spec.as_ref().is_ok_and(|spec| spec.suspend) {
-            return Verdict::Suspended(seen.outcome.as_ref().err().cloned());
+            return Verdict::Suspended(outcome.as_ref().err().cloned());
         }
-        match &seen.outcome {
+        match outcome {
             Ok(good) => Verdict::Valid(good.clone()),
             Err(errors) => {
-                Verdict::Rejected { errors: errors.clone(), previous: seen.last_good.clone() }
+                let previous = seen.last.as_ref().and_then(|last| last.outcome.as_ref().ok());
+                Verdict::Rejected { errors: errors.clone(), previous: previous.cloned() }
             }
         }
     }
@@ -174,39 +203,30 @@ impl Translator {
         services: &mut BTreeMap<ServiceKey, Desired>,
     ) {
         let running = verdict.running();
-        let names = running.into_iter().flat_map(|good| &good.services);
-        let names: HashSet<&str> = names.map(|(config, _)| &*config.name).collect();
-        self.ledger.keep_services(object, &names);
+        let open = running.into_iter().flat_map(|good| &good.services);
+        let closed = running.into_iter().flat_map(|good| good.closed());
+        let names = open
+            .clone()
+            .map(|(config, _)| &*config.name)
+            .chain(closed.clone().map(|(name, _)| &**name));
+        self.ledger.keep_services(object, &names.collect());
         let Some(good) = running else { return };
-        for (config, claim) in &good.services {
-            let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
-            let held_since = self.ledger.since(object, &config.name, claim);
+        let Some(seen) = self.seen.get_mut(&object.uid) else { return };
+        for (name, _) in closed {
+            let Some((config, claim)) = seen.ran.get(name) else { continue };
+            let key = ServiceKey { origin: object.key.origin(), name: name.clone() };
+            let held_since = self.ledger.since(object, name, claim);
             let claim = Claim { held_since, created: object.created };
-            services.insert(key, Desired { config: config.clone(), claim, drain: good.drain });
+            let drain = good.drain.min(CLOSED);
+            services.insert(key, Desired { config: config.clone(), claim, drain, closed: true });
         }
-    }
-
-    /// Validates an object's spec, whatever ran before.
-    fn judge(&self, object: &Object) -> Result<Good, ConfigErrors> {
-        let spec = object.spec.as_ref().map_err(|error| {
-            ConfigErrors::one(Diagnostic::new(
-                "spec",
-                Reason::Undecodable,
-                format!("the stored object does not fit the CRD ({error}); apply it anew"),
-            ))
-        })?;
-        let namespace = &object.key.namespace;
-        let context = LowerContext::controller(namespace, &self.secrets, &self.fronts);
-        let lowered = lower_tunnel(spec, &context)?;
-        let services = lowered.services.into_iter().map(|config| {
-            let claim = digest_of(&config).into();
-            (Arc::new(config), claim)
-        });
-        Ok(Good {
-            services: services.collect(),
-            generation: object.generation,
-            warnings: lowered.warnings.iter().map(ToString::to_string).collect(),
-            drain: lowered.drain.unwrap_or(DRAIN).min(MAX_DRAIN),
-        })
+        for (config, digest) in open {
+            let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
+            let held_since = self.ledger.since(object, &config.name, digest);
+            let claim = Claim { held_since, created: object.created };
+            let (config, drain) = (config.clone(), good.drain);
+            seen.ran.insert(config.name.clone(), (config.clone(), digest.clone()));
+            services.insert(key, Desired { config, claim, drain, closed: false });
+        }
     }
 }

@@ -27,6 +27,8 @@ pub struct Desired {
     pub claim: Claim,
     /// How long its tunnels may go on when the service goes.
     pub drain: Duration,
+    /// It keeps its address from others and serves nobody: what it needs is missing.
+    pub closed: bool,
 }
 
 /// A rank in a duel for an address, host or path: a claim that was granted beats one that was not,

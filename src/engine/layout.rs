@@ -193,12 +193,7 @@ impl Layout {
 
     /// Takes out a service that cannot run as it is wanted. One that runs goes on as it runs, where
     /// it is. A front port stays, also without any.
-    pub(super) fn without_service(
-        &mut self,
-        key: &ServiceKey,
-        running: &Self,
-        ports: &Ports,
-    ) {
+    pub(super) fn without_service(&mut self, key: &ServiceKey, running: &Self, ports: &Ports) {
         self.services.remove(key);
         self.sockets.retain(|id, content| match content {
             Content::Tcp(owner, _) | Content::Udp(owner, _) | Content::Remote(owner, _) => {

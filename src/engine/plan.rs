@@ -68,6 +68,7 @@ impl Plan {
         ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
         for (key, service) in ranked {
             match place(key, service, ports, &mut owners) {
+                Ok(_) if service.closed => {}
                 Ok(id) => plan.add(id, key, service),
                 Err(refusal) => {
                     plan.refused.insert(key.clone(), refusal);

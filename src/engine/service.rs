@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::flaw;
 use super::layout::RemoteBind;
 use crate::base::ServiceKey;
-use crate::config::model::{ListenerConfig, ServerTls, ServiceConfig};
+use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
 use crate::gate::{Gate, Limited, Meter, Place, Refused};
 use crate::handler::{Handler, HandlerContext};
 use crate::io::{Accept, Inbound, Serving, Surroundings};
@@ -262,7 +262,11 @@ impl Services {
     /// Starts a service, or gives one that runs a new handler: the one that was prepared.
     pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
         let Some(Prepared { handler, tls, stopping }) = self.prepared.remove(key) else { return };
+        let metrics = self.metrics.service(key);
         let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
+        let certificate = config.listener.tls().and_then(|tls| tls.certificate.as_ref());
+        let ends = certificate.and_then(Certificate::ends);
+        metrics.certificate_ends(ends.map(jiff::Timestamp::as_second));
         if let Some(service) = self.running.get(key) {
             service.datagrams.store(datagrams, Ordering::Relaxed);
             service.handler.store(handler);
@@ -270,7 +274,6 @@ impl Services {
             service.tls.store(tls);
             return;
         }
-        let metrics = self.metrics.service(key);
         let service = Service {
             key: key.clone(),
             handler: ArcSwap::new(handler),

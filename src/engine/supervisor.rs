@@ -78,6 +78,9 @@ impl Supervisor {
         let began = Instant::now();
         let desired = self.desired.borrow_and_update().clone();
         let mut plan = Plan::build(&desired, &self.ports);
+        for (key, service) in desired.services.iter().filter(|(_, service)| service.closed) {
+            self.drains_of.insert(key.clone(), service.drain);
+        }
         self.prepare(&mut plan.layout);
         self.bind(&plan.layout);
         plan.layout.without(self.unbound.keys(), &self.running);
@@ -241,6 +244,9 @@ impl Supervisor {
             let socket = socket_of.get(key).and_then(|id| self.sockets.get(*id));
             let state = if let Some((reason, message)) = plan.refused.get(key).cloned() {
                 ServiceState::Refused { reason, message }
+            } else if wanted.closed {
+                let message = "what it needs is missing".into();
+                ServiceState::Failed { reason: Reason::Pending, message }
             } else if let Some(why) = self.broken.get(key) {
                 ServiceState::Failed { reason: Reason::Invalid, message: why.clone() }
             } else if let Some((reason, message)) = unbound_of(key) {

@@ -102,6 +102,7 @@ fn desired(name: &str, port: u16, listener: ListenerConfig, claim: Claim) -> Des
         config: Arc::new(ServiceConfig::new(name, ListenAddr::port(port), listener, handler)),
         claim,
         drain: Duration::from_secs(60),
+        closed: false,
     }
 }
 

@@ -23,6 +23,7 @@ struct Families {
     active: IntGaugeVec,
     total: IntCounterVec,
     bound: IntGaugeVec,
+    certificate: IntGaugeVec,
     mux_sessions: IntGaugeVec,
     mux_resets: IntCounterVec,
     dial_seconds: HistogramVec,
@@ -77,6 +78,16 @@ enum Kind {
 }
 
 impl ServiceMetrics {
+    /// When the certificate that the service shows ends, in seconds since 1970, by
+    /// `adit_tls_cert_expiry_seconds`; `None` if it shows none, or one that was made for it.
+    pub fn certificate_ends(&self, at: Option<i64>) {
+        let (labels, family) = (labels(&self.inner.key), &self.inner.families.certificate);
+        match at {
+            Some(at) => family.with_label_values(&labels).set(at),
+            None => drop(family.remove_label_values(&labels)),
+        }
+    }
+
     /// Counts a stream that ended, by `adit_connections_total{result}`.
     pub fn ended(&self, result: &'static str) {
         self.inner.count(Kind::Total, result);
@@ -140,6 +151,7 @@ impl Drop for Inner {
         }
         let _ = self.families.active.remove_label_values(&plain);
         let _ = self.families.bound.remove_label_values(&plain);
+        let _ = self.families.certificate.remove_label_values(&plain);
         let _ = self.families.mux_sessions.remove_label_values(&plain);
         let _ = self.families.mux_resets.remove_label_values(&plain);
         let _ = self.families.dial_seconds.remove_label_values(&plain);
@@ -176,6 +188,7 @@ impl ServiceFamilies {
             active: IntGaugeVec::new(opts("adit_connections_active"), LABELS)?,
             total: IntCounterVec::new(opts("adit_connections_total"), &with("result"))?,
             bound: IntGaugeVec::new(opts("adit_listener_bound"), LABELS)?,
+            certificate: IntGaugeVec::new(opts("adit_tls_cert_expiry_seconds"), LABELS)?,
             mux_sessions: IntGaugeVec::new(opts("adit_mux_sessions"), LABELS)?,
             mux_resets: IntCounterVec::new(opts("adit_mux_resets_total"), LABELS)?,
             dial_seconds: HistogramVec::new(
@@ -201,6 +214,7 @@ impl ServiceFamilies {
         registry.register(Box::new(families.active.clone()))?;
         registry.register(Box::new(families.total.clone()))?;
         registry.register(Box::new(families.bound.clone()))?;
+        registry.register(Box::new(families.certificate.clone()))?;
         registry.register(Box::new(families.mux_sessions.clone()))?;
         registry.register(Box::new(families.mux_resets.clone()))?;
         registry.register(Box::new(families.dial_seconds.clone()))?;

@@ -22,6 +22,11 @@ pub const TABLE: &[MetricDoc] = &[
     doc("adit_tunnels", &["class", "ready"], "WsTunnel objects by condition Ready."),
     doc("adit_listeners", &["state"], "Services by state: serving, refused, failed."),
     doc("adit_listener_bound", SERVICE, "1 while the service accepts connections."),
+    doc(
+        "adit_tls_cert_expiry_seconds",
+        SERVICE,
+        "When the certificate that the service shows ends, in seconds since 1970.",
+    ),
     doc("adit_mux_sessions", SERVICE, "Multiplexed sessions (mws, mwss) of clients that are open."),
     doc(
         "adit_mux_resets_total",

@@ -129,13 +129,7 @@ pub(super) fn union(
     Some(Arc::new(all))
 }
 
-fn add(
-    users: &mut Users,
-    user: Credentials,
-    path: &str,
-    reason: Reason,
-    findings: &mut Findings,
-) {
+fn add(users: &mut Users, user: Credentials, path: &str, reason: Reason, findings: &mut Findings) {
     match users.0.entry(user.username) {
         Entry::Vacant(entry) => {
             entry.insert(user.password);

@@ -41,7 +41,10 @@ impl Reference<'_> {
     }
 
     /// What the Secret holds, if it may be used so.
-    pub(super) fn find<'a>(&self, context: &LowerContext<'a>) -> Result<&'a Arc<SecretData>, Diagnostic> {
+    pub(super) fn find<'a>(
+        &self,
+        context: &LowerContext<'a>,
+    ) -> Result<&'a Arc<SecretData>, Diagnostic> {
         let (name, namespace) = (self.name, context.namespace);
         if name.is_empty() {
             let path = format!("{}.name", self.path);
@@ -84,7 +87,8 @@ impl Reference<'_> {
             ),
         };
         let usage = label.map(|usage| format!("adit.dev/usage={usage}"));
-        let labels: Vec<_> = usage.into_iter().chain(self.sent.then(|| "adit.dev/share=true".into())).collect();
+        let labels: Vec<_> =
+            usage.into_iter().chain(self.sent.then(|| "adit.dev/share=true".into())).collect();
         let line = format!("kubectl create secret {kind} {} -n {namespace} {rest}", self.name);
         match labels.as_slice() {
             [] => line,
@@ -132,8 +136,10 @@ impl Reference<'_> {
             return None;
         };
         findings.loaded.push(loaded(false, ends));
-        let message =
-            format!("{}; what was loaded before goes on until the controller restarts", problem.message);
+        let message = format!(
+            "{}; what was loaded before goes on until the controller restarts",
+            problem.message
+        );
         findings.stale.push(Diagnostic { message, ..problem });
         Some(value)
     }

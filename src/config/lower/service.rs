@@ -26,7 +26,8 @@ impl LoweredService {
     /// Whether what is at a path has to do with the service.
     pub(super) fn touches(&self, path: &str) -> bool {
         self.paths.iter().any(|own| {
-            path.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            path.strip_prefix(own.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
 }

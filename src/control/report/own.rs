@@ -3,23 +3,29 @@
 use std::sync::Arc;
 
 use super::{Entry, Exception, Tunnels};
-use crate::base::ServiceKey;
-use crate::control::object::Key;
+use crate::base::{Reason, ServiceKey};
+use crate::control::object::{Key, Object};
 use crate::control::store::Store;
-use crate::control::translate::{Translation, Verdict};
+use crate::control::translate::{NOT_RESOLVED, Translation, Verdict};
 use crate::engine::{ServiceState, Snapshot};
 
-/// An entry for each object that runs, from the engine's picture of just that translation.
+/// An entry for each object that runs, from the engine's picture of just that translation. `secrets`
+/// is a digest of those that an object names.
 pub(in crate::control) fn tunnels(
     translation: &Translation,
     store: &Store,
     snapshot: &Snapshot,
+    secrets: impl Fn(&Object) -> Option<String>,
 ) -> Tunnels {
     let entry = |(key, verdict): (&Key, &Verdict)| {
         let (object, good) = (store.get(key)?, verdict.running()?);
         let names = good.services.iter().map(|(config, _)| &config.name);
-        let exceptions = names.filter_map(|name| exception(key, name, snapshot)).collect();
-        let entry = Entry { generation: good.generation, secrets: None, exceptions };
+        let exceptions = names.filter_map(|name| exception(key, name, snapshot));
+        let closed = good.closed().map(|(name, _)| {
+            (name.clone(), Exception::new(Reason::Pending, NOT_RESOLVED))
+        });
+        let exceptions = exceptions.chain(closed).collect();
+        let entry = Entry { generation: good.generation, secrets: secrets(object), exceptions };
         Some((object.uid.clone(), entry))
     };
     translation.verdicts.iter().filter_map(entry).collect()

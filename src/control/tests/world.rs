@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::base::{ListenAddr, Reason, ServiceKey};
+use crate::base::{ListenAddr, Reason, Secret, ServiceKey};
+use crate::config::secrets::{SecretData, SecretState, Secrets};
 use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
@@ -23,6 +24,8 @@ pub(super) struct World {
     pub(super) translation: Translation,
     /// Who else there is.
     pub(super) fleet: Fleet,
+    /// The Secrets that exist, as they were read.
+    pub(super) secrets: Secrets,
     /// Ports that another process has.
     pub(super) taken: BTreeSet<u16>,
     /// Seconds since 1970.
@@ -37,6 +40,7 @@ impl Default for World {
             translator: translator(true),
             fleet: Fleet { listed: true, own: true, ..Fleet::default() },
             translation: Translation::default(),
+            secrets: Secrets::default(),
             taken: BTreeSet::new(),
             now: 1000,
             uids: 0,
@@ -100,6 +104,20 @@ impl World {
         &self.objects[&key(namespace, name)]
     }
 
+    /// What a Secret holds from now on.
+    pub(super) fn secret(&mut self, namespace: &str, name: &str, values: &[(&str, &str)]) {
+        let value =
+            |(key, value): &(&str, &str)| (key.to_string(), Secret::new(value.as_bytes().to_vec()));
+        let values = values.iter().map(value).collect();
+        let state = SecretState::Known(Arc::new(SecretData { values, shared: false }));
+        self.secrets.0.insert((namespace.into(), name.into()), state);
+    }
+
+    /// A Secret is gone.
+    pub(super) fn without_secret(&mut self, namespace: &str, name: &str) {
+        self.secrets.0.remove(&(namespace.into(), name.into()));
+    }
+
     /// A new process: all memory is gone, the objects are as they were.
     pub(super) fn restart(&mut self) {
         self.translator = translator(true);
@@ -107,7 +125,7 @@ impl World {
 
     /// Translates, plans, and writes statuses; returns how many were written.
     pub(super) fn settle(&mut self) -> usize {
-        self.translation = self.translator.translate(self.objects.values());
+        self.translation = self.translator.translate(self.objects.values(), &self.secrets);
         let snapshot = self.snapshot();
         let now = Timestamp::from_second(self.now).unwrap();
         let mut writes = 0;
@@ -123,6 +141,7 @@ impl World {
                 fronts: &FRONTS,
                 fleet: &self.fleet,
                 replica: "one",
+                secrets: None,
             };
             let Some(status) = facts.status(&object.status, now) else { continue };
             if status != object.status {
@@ -148,12 +167,19 @@ impl World {
     fn snapshot(&self) -> Snapshot {
         let services = self.translation.services.clone();
         let desired = DesiredSet { revision: 1, services };
-        let fronts = [8080, 8443].map(|port| Front { addr: ListenAddr::port(port), tls: port == 8443 });
-        let plan = Plan::build(&desired, &Ports { fronts: fronts.into(), reserved: vec![9180], allowed: None });
+        let fronts =
+            [8080, 8443].map(|port| Front { addr: ListenAddr::port(port), tls: port == 8443 });
+        let plan = Plan::build(
+            &desired,
+            &Ports { fronts: fronts.into(), reserved: vec![9180], allowed: None },
+        );
         let state = |key: &ServiceKey| {
             let port = desired.services[key].config.listen.port;
             match plan.refused.get(key).cloned() {
                 Some((reason, message)) => ServiceState::Refused { reason, message },
+                None if desired.services[key].closed => {
+                    ServiceState::Failed { reason: Reason::Pending, message: "closed".into() }
+                }
                 None if self.taken.contains(&port) => ServiceState::Failed {
                     reason: Reason::AddressInUse,
                     message: format!("port {port} is in use"),

@@ -82,13 +82,13 @@ where
 /// A kind of objects in a scope, and what is kept of each.
 pub(in crate::control) struct Kind<S: Source, O> {
     /// As in a URL and in RBAC: the `kind` label of metrics.
-    pub(super) plural: &'static str,
-    pub(super) source: S,
-    pub(super) read: fn(&S::Object) -> O,
+    pub(in crate::control) plural: &'static str,
+    pub(in crate::control) source: S,
+    pub(in crate::control) read: fn(&S::Object) -> O,
     /// A label selector.
-    pub(super) labels: Option<String>,
+    pub(in crate::control) labels: Option<String>,
     /// A field selector.
-    pub(super) fields: Option<String>,
+    pub(in crate::control) fields: Option<String>,
 }
 
 impl<S: Source, O> Kind<S, O> {

@@ -192,14 +192,17 @@ mod tests {
 
     #[test]
     fn the_most_specific_host_and_path_wins() {
-        let table = WsTable::build(vec![
-            endpoint(&[], "/ws", "any"),
-            endpoint(&["a.example.com"], "/ws", "exact"),
-            endpoint(&["*.example.com"], "/ws", "wildcard"),
-            endpoint(&["*.example.com"], "/sub/", "subtree"),
-            endpoint(&["*.example.com"], "/sub/deeper/", "deeper"),
-            endpoint(&["*.example.com"], "/sub/deeper/x", "leaf"),
-        ], None);
+        let table = WsTable::build(
+            vec![
+                endpoint(&[], "/ws", "any"),
+                endpoint(&["a.example.com"], "/ws", "exact"),
+                endpoint(&["*.example.com"], "/ws", "wildcard"),
+                endpoint(&["*.example.com"], "/sub/", "subtree"),
+                endpoint(&["*.example.com"], "/sub/deeper/", "deeper"),
+                endpoint(&["*.example.com"], "/sub/deeper/x", "leaf"),
+            ],
+            None,
+        );
         for (host, path, name) in [
             ("a.example.com", "/ws", "exact"),
             ("A.Example.COM.:8080", "/ws", "exact"),

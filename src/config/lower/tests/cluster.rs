@@ -92,9 +92,8 @@ fn a_tunnel_has_no_certificate_for_all() {
 /// A world of Secrets of namespace team-a.
 fn secrets(all: &[(&str, &[(&str, &str)], bool)]) -> Secrets {
     let secret = |(name, values, shared): &(&str, &[(&str, &str)], bool)| {
-        let value = |(key, value): &(&str, &str)| {
-            (key.to_string(), Secret::new(value.as_bytes().to_vec()))
-        };
+        let value =
+            |(key, value): &(&str, &str)| (key.to_string(), Secret::new(value.as_bytes().to_vec()));
         let values = values.iter().map(value).collect();
         let data = SecretData { values, shared: *shared };
         (("team-a".to_string(), name.to_string()), SecretState::Known(Arc::new(data)))

@@ -48,9 +48,8 @@ pub(super) fn certificate(
         let purpose = Purpose::Certificate;
         let reference = Reference { name: &reference.name, path: &path, purpose, sent };
         return reference.load(context, findings, |data| {
-            let certificate = pair(data, context).map_err(|message| {
-                format!("Secret {:?}: {message}", reference.name)
-            })?;
+            let certificate = pair(data, context)
+                .map_err(|message| format!("Secret {:?}: {message}", reference.name))?;
             let ends = certificate.ends();
             Ok((certificate, ends))
         });

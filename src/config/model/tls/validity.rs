@@ -50,7 +50,8 @@ fn parse(text: &[u8], digits: usize) -> Option<Timestamp> {
         _ => year,
     };
     let field = |at: usize| rest.get(at..at + 2)?.parse::<i8>().ok();
-    let date = DateTime::new(year, field(0)?, field(2)?, field(4)?, field(6)?, field(8)?, 0).ok()?;
+    let date =
+        DateTime::new(year, field(0)?, field(2)?, field(4)?, field(6)?, field(8)?, 0).ok()?;
     date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 

@@ -314,6 +314,7 @@ async fn the_snapshot_and_the_metric_follow_the_node_and_a_new_handler_keeps_the
                 config: Arc::new(config.clone()),
                 claim: Claim::default(),
                 drain: Duration::from_secs(60),
+                closed: false,
             },
         )]
         .into(),

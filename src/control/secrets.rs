@@ -1,0 +1,255 @@
+//! The Secrets that objects refer to: when each is read, and what is known of it.
+//!
+//! Watches only tell names and versions. What a Secret holds is asked for by name, and only of
+//! those that some object names: when it is named first, and when its version is another one. That
+//! it is gone is believed of a 404 alone: an error, a refusal or an incomplete list ends no tunnel.
+
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::object::Key;
+use super::watch::Change;
+use crate::config::secrets::{SecretState, Secrets};
+use crate::metrics::Metrics;
+pub(super) use read::{Answer, Meta, Sort, reads, watched};
+
+/// Reads at the same time.
+const AT_ONCE: usize = 8;
+/// After a failed read of one Secret, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How a Secret is read.
+pub(super) type Read = Box<dyn Fn(Key) -> BoxFuture<'static, Answer> + Send>;
+
+/// Reads Secrets. Drive it with [`Reader::next`].
+pub(super) struct Reader {
+    read: Read,
+    /// As of the watches: a namespace each, or `None` for all.
+    scopes: Vec<Option<String>>,
+    entries: BTreeMap<Key, Entry>,
+    waiting: BTreeSet<Key>,
+    running: FuturesUnordered<BoxFuture<'static, (Key, Answer)>>,
+    known: Secrets,
+    metrics: Metrics,
+}
+
+/// What is known of a Secret that somebody names.
+#[derive(Debug, Default)]
+struct Entry {
+    /// The version that was read, and which watch has it.
+    read: Option<(String, Option<Sort>)>,
+    reading: bool,
+    /// The version that a watch told of since the read that runs began; empty for its end.
+    heard: Option<String>,
+    failed: Option<(Instant, Duration)>,
+    /// Nothing was ever answered.
+    fresh: bool,
+}
+
+impl Reader {
+    /// A reader of nothing yet.
+    pub(super) fn new(read: Read, scopes: Vec<Option<String>>, metrics: Metrics) -> Self {
+        Self {
+            read,
+            scopes,
+            entries: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            running: FuturesUnordered::new(),
+            known: Secrets::default(),
+            metrics,
+        }
+    }
+
+    /// What is known of the Secrets that are wanted.
+    pub(super) fn known(&self) -> &Secrets {
+        &self.known
+    }
+
+    /// A digest of which versions of these Secrets were read: replicas with the same one use the
+    /// same Secrets. None of none. It says nothing of what they hold.
+    pub(super) fn digest(&self, of: impl Iterator<Item = Key>) -> Option<String> {
+        let read = |key: &Key| self.entries.get(key).and_then(|entry| entry.read.as_ref());
+        let line = |key: Key| {
+            let version = read(&key).map(|(version, _)| version.as_str()).unwrap_or_default();
+            format!("{key}\n{version}\n")
+        };
+        let text: String = of.map(line).collect();
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        let short = digest.as_ref().iter().take(8);
+        (!text.is_empty()).then(|| short.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Whether every wanted Secret was asked for once.
+    pub(super) fn settled(&self) -> bool {
+        self.entries.values().all(|entry| !entry.fresh)
+    }
+
+    /// Wants this Secret too.
+    pub(super) fn want(&mut self, key: Key) {
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        let why = SecretState::Unread("it is being read".into());
+        self.known.0.insert(place(&key), why);
+        self.entries.insert(key.clone(), Entry { fresh: true, ..Entry::default() });
+        self.waiting.insert(key);
+        self.start();
+    }
+
+    /// Forgets what is not among these.
+    pub(super) fn keep(&mut self, wanted: &BTreeSet<Key>) {
+        self.entries.retain(|key, _| wanted.contains(key));
+        self.waiting.retain(|key| wanted.contains(key));
+        let entries = &self.entries;
+        self.known.0.retain(|(namespace, name), _| {
+            let key = Key { namespace: namespace.as_str().into(), name: name.as_str().into() };
+            entries.contains_key(&key)
+        });
+    }
+
+    /// Hears what a watch tells.
+    pub(super) fn change(&mut self, sort: Sort, change: Change<Meta>) {
+        match change {
+            Change::Applied(meta) => self.told(&meta),
+            // It may have been made anew, or only left the watch's selector.
+            Change::Deleted(key) => self.hear(&key, ""),
+            Change::Listed { scope, objects } => {
+                for meta in &objects {
+                    self.told(meta);
+                }
+                let listed: BTreeSet<&Key> = objects.iter().map(|meta| &meta.key).collect();
+                let namespace = self.scopes.get(scope).cloned().flatten();
+                let absent = self.entries.iter().filter(|(key, entry)| {
+                    let ours = entry.read.as_ref().is_some_and(|(_, of)| *of == Some(sort));
+                    let here = namespace.as_ref().is_none_or(|of| **of == *key.namespace);
+                    ours && here && !listed.contains(key)
+                });
+                let absent: Vec<Key> = absent.map(|(key, _)| key.clone()).collect();
+                for key in absent {
+                    self.hear(&key, "");
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, meta: &Meta) {
+        let Some(entry) = self.entries.get_mut(&meta.key) else { return };
+        if entry.read.as_ref().is_some_and(|(version, _)| *version == meta.version) {
+            entry.failed = None;
+        } else {
+            self.hear(&meta.key, &meta.version);
+        }
+    }
+
+    fn hear(&mut self, key: &Key, version: &str) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if entry.reading {
+            entry.heard = Some(version.into());
+        } else {
+            self.waiting.insert(key.clone());
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        while self.running.len() < AT_ONCE
+            && let Some(key) = self.waiting.pop_first()
+        {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.reading = true;
+            let read = (self.read)(key.clone());
+            self.running.push(Box::pin(async move { (key, read.await) }));
+        }
+    }
+
+    /// The next answer; whether something else is known now. Waits for ever if nothing is read.
+    pub(super) async fn next(&mut self) -> bool {
+        let Some((key, answer)) = self.running.next().await else {
+            return std::future::pending().await;
+        };
+        let changed = self.answered(&key, answer);
+        self.start();
+        changed
+    }
+
+    fn answered(&mut self, key: &Key, answer: Answer) -> bool {
+        // Nobody wants it any more. One that was wanted anew meanwhile only hears of it early.
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.reading = false;
+        let first = std::mem::take(&mut entry.fresh);
+        let heard = std::mem::take(&mut entry.heard);
+        let known = match &answer {
+            Answer::Found { version, .. } => heard.as_ref() == Some(version),
+            Answer::Missing | Answer::Failed { .. } => false,
+        };
+        let again = heard.is_some() && !known;
+        let state = match answer {
+            Answer::Found { version, sort, state } => {
+                entry.failed = None;
+                entry.read = Some((version, sort));
+                state
+            }
+            Answer::Missing => {
+                entry.failed = None;
+                entry.read = None;
+                SecretState::Missing
+            }
+            Answer::Failed { why, forbidden } => {
+                if forbidden {
+                    self.metrics.kube_denied.with_label_values(&["get", "secrets"]).inc();
+                }
+                let delay = entry.failed.map_or(BACK_OFF.0, |(_, last)| (last * 2).min(BACK_OFF.1));
+                if entry.failed.is_none() {
+                    tracing::warn!(secret = %key, why, "cannot read a Secret; what is known of it stays");
+                }
+                let jitter = 0.8 + 0.4 * rand::random::<f64>();
+                entry.failed = Some((Instant::now() + delay.mul_f64(jitter), delay));
+                if again {
+                    self.waiting.insert(key.clone());
+                }
+                match self.known.0.get(&place(key)) {
+                    None | Some(SecretState::Unread(_)) => SecretState::Unread(why),
+                    Some(_) => return first,
+                }
+            }
+        };
+        if again {
+            self.waiting.insert(key.clone());
+        }
+        self.known.0.insert(place(key), state.clone()) != Some(state) || first
+    }
+
+    /// When a failed read is to be tried again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let idle =
+            self.entries.iter().filter(|(key, e)| !e.reading && !self.waiting.contains(*key));
+        idle.filter_map(|(_, entry)| entry.failed).map(|(at, _)| at).min()
+    }
+
+    /// Tries again what is due.
+    pub(super) fn retry(&mut self) {
+        let now = Instant::now();
+        let due = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.reading && entry.failed.is_some_and(|(at, _)| at <= now));
+        let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
+        self.waiting.extend(due);
+        self.start();
+    }
+}
+
+fn place(key: &Key) -> (String, String) {
+    (key.namespace.to_string(), key.name.to_string())
+}
+
+#[cfg(test)]
+mod tests;

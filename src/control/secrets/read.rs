@@ -1,0 +1,209 @@
+//! Which Secrets are watched, and what is made of one that was read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret as Stored;
+use kube::api::PartialObjectMeta;
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::time::timeout;
+
+use super::{Key, Read};
+use crate::base::Secret;
+use crate::config::secrets::{SecretData, SecretState};
+use crate::control::watch::{Kind, Metadata};
+
+/// For one read.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that a Secret may hold; certificates and users need a few KiB.
+const LARGEST: usize = 256 * 1024;
+/// On an Opaque Secret: it is for tunnels. Any value.
+const USAGE: &str = "adit.dev/usage";
+/// On any Secret: what it holds may be sent to other hosts.
+const SHARE: &str = "adit.dev/share";
+
+/// The Secrets that are followed; each sort has a watch of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum Sort {
+    /// `kubernetes.io/tls`.
+    Tls,
+    /// `kubernetes.io/basic-auth`.
+    BasicAuth,
+    /// Opaque, with the label of what it is for.
+    Labelled,
+}
+
+impl Sort {
+    /// All of them.
+    pub(in crate::control) const ALL: [Self; 3] = [Self::Tls, Self::BasicAuth, Self::Labelled];
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Tls => "kubernetes.io/tls",
+            Self::BasicAuth => "kubernetes.io/basic-auth",
+            Self::Labelled => "Opaque",
+        }
+    }
+}
+
+/// What a watch tells of a Secret.
+#[derive(Clone, Debug)]
+pub(in crate::control) struct Meta {
+    /// Which one.
+    pub(in crate::control) key: Key,
+    /// Changes with every write.
+    pub(in crate::control) version: String,
+}
+
+impl Meta {
+    fn read(object: &PartialObjectMeta<Stored>) -> Self {
+        Self { key: Key::of(object), version: object.resource_version().unwrap_or_default() }
+    }
+}
+
+/// The Secrets of a sort in a namespace, or in all.
+pub(in crate::control) fn watched(
+    client: Client,
+    namespace: Option<&str>,
+    sort: Sort,
+) -> Kind<Metadata<Stored>, Meta> {
+    let api = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    Kind {
+        fields: Some(format!("type={}", sort.kind())),
+        labels: (sort == Sort::Labelled).then(|| USAGE.into()),
+        ..Kind::new("secrets", Metadata(api), Meta::read)
+    }
+}
+
+/// What the API server says to a read.
+#[derive(Debug)]
+pub(in crate::control) enum Answer {
+    /// It is there.
+    Found {
+        /// Its version.
+        version: String,
+        /// Whose watch tells of its changes; `None`: nobody's.
+        sort: Option<Sort>,
+        /// What is known of it.
+        state: SecretState,
+    },
+    /// It is not there.
+    Missing,
+    /// Nobody knows.
+    Failed {
+        /// What happened, and what to do.
+        why: String,
+        /// RBAC refused it.
+        forbidden: bool,
+    },
+}
+
+/// Reads from the API server.
+pub(in crate::control) fn reads(client: Client) -> Read {
+    Box::new(move |key| {
+        let api: Api<Stored> = Api::namespaced(client.clone(), &key.namespace);
+        Box::pin(async move {
+            match timeout(TIMEOUT, api.get_opt(&key.name)).await {
+                Ok(Ok(Some(stored))) => found(&key, stored),
+                Ok(Ok(None)) => Answer::Missing,
+                Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Answer::Failed {
+                    why: "the controller's ServiceAccount needs get on secrets: see \
+                          deploy/rbac.yaml"
+                        .into(),
+                    forbidden: true,
+                },
+                Ok(Err(error)) => {
+                    Answer::Failed { why: crate::control::chain(&error), forbidden: false }
+                }
+                Err(_) => Answer::Failed {
+                    why: "the API server does not answer".into(),
+                    forbidden: false,
+                },
+            }
+        })
+    })
+}
+
+fn found(key: &Key, stored: Stored) -> Answer {
+    let version = stored.resource_version().unwrap_or_default();
+    let kind = stored.type_.as_deref().unwrap_or("Opaque");
+    let label = |name: &str| stored.meta().labels.as_ref().and_then(|labels| labels.get(name));
+    let sort = Sort::ALL
+        .into_iter()
+        .find(|sort| sort.kind() == kind && (*sort != Sort::Labelled || label(USAGE).is_some()));
+    let shared = label(SHARE).is_some_and(|value| value == "true");
+    let Key { namespace, name } = key;
+    let refused = match sort {
+        None if kind == Sort::Labelled.kind() => Some(format!(
+            "Secret {name:?} is Opaque and not labelled for tunnels: kubectl label secret {name} \
+             -n {namespace} {USAGE}=tunnel"
+        )),
+        None => Some(format!(
+            "Secret {name:?} is of type {kind}, which tunnels do not use: kubernetes.io/tls, \
+             kubernetes.io/basic-auth, or Opaque with the label {USAGE}"
+        )),
+        Some(_) => None,
+    };
+    let data = stored.data.unwrap_or_default();
+    let size: usize = data.iter().map(|(key, value)| key.len() + value.0.len()).sum();
+    let state = match refused {
+        Some(why) => SecretState::Refused(why),
+        None if size > LARGEST => SecretState::Refused(format!(
+            "Secret {name:?} holds {size} bytes, more than the {LARGEST} that are read"
+        )),
+        None => {
+            let values = data.into_iter().map(|(key, value)| (key, Secret::new(value.0))).collect();
+            SecretState::Known(Arc::new(SecretData { values, shared }))
+        }
+    };
+    Answer::Found { version, sort, state }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn state(kind: &str, labels: serde_json::Value) -> (Option<Sort>, SecretState) {
+        let stored = json!({"type": kind, "data": {"a": "Yg=="},
+            "metadata": {"name": "s", "namespace": "n", "labels": labels, "resourceVersion": "7"}});
+        let key = Key { namespace: "n".into(), name: "s".into() };
+        let Answer::Found { version, sort, state } =
+            found(&key, serde_json::from_value(stored).unwrap())
+        else {
+            panic!()
+        };
+        assert_eq!(version, "7");
+        (sort, state)
+    }
+
+    #[test]
+    fn what_no_watch_would_tell_of_is_not_used() {
+        let label = json!({"adit.dev/usage": ""});
+        for (kind, labels, sort) in [
+            ("kubernetes.io/tls", json!({}), Some(Sort::Tls)),
+            ("kubernetes.io/basic-auth", json!({}), Some(Sort::BasicAuth)),
+            ("Opaque", label.clone(), Some(Sort::Labelled)),
+            ("Opaque", json!({}), None),
+            ("kubernetes.io/dockerconfigjson", label, None),
+        ] {
+            let (found, state) = state(kind, labels);
+            assert_eq!(found, sort, "{kind}");
+            assert_eq!(sort.is_none(), matches!(state, SecretState::Refused(_)), "{kind}");
+        }
+        let (_, SecretState::Refused(why)) = state("Opaque", json!({})) else { panic!() };
+        assert!(why.ends_with("kubectl label secret s -n n adit.dev/usage=tunnel"), "{why}");
+    }
+
+    #[test]
+    fn only_the_word_true_shares() {
+        for (value, shared) in [("true", true), ("false", false), ("", false)] {
+            let (_, state) = state("kubernetes.io/tls", json!({"adit.dev/share": value}));
+            let SecretState::Known(data) = state else { panic!() };
+            assert_eq!(data.shared, shared);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::config::secrets::SecretData;
+
+/// What the API server will say, and what it was asked.
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<(BTreeMap<String, Says>, Vec<String>)>>);
+
+#[derive(Clone, Copy)]
+enum Says {
+    Version(u8),
+    Forbidden,
+}
+
+impl Server {
+    fn reader(&self, scopes: &[Option<&str>]) -> Reader {
+        let server = self.clone();
+        let read: Read = Box::new(move |key| {
+            let mut inner = server.0.lock();
+            inner.1.push(key.to_string());
+            let says = inner.0.get(&key.to_string()).copied();
+            Box::pin(async move {
+                match says {
+                    None => Answer::Missing,
+                    Some(Says::Forbidden) => Answer::Failed { why: "no".into(), forbidden: true },
+                    Some(Says::Version(n)) => Answer::Found {
+                        version: n.to_string(),
+                        sort: Some(Sort::Tls),
+                        state: SecretState::Known(Arc::new(SecretData {
+                            values: [("n".into(), vec![n].into())].into(),
+                            shared: false,
+                        })),
+                    },
+                }
+            })
+        });
+        let scopes = scopes.iter().map(|scope| scope.map(Into::into)).collect();
+        Reader::new(read, scopes, Metrics::new().unwrap())
+    }
+
+    fn says(&self, key: &str, says: Option<Says>) {
+        let mut inner = self.0.lock();
+        match says {
+            Some(says) => inner.0.insert(key.into(), says),
+            None => inner.0.remove(key),
+        };
+    }
+
+    /// What was asked since the last time.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().1)
+    }
+}
+
+fn key(text: &str) -> Key {
+    let (namespace, name) = text.split_once('/').unwrap();
+    Key { namespace: namespace.into(), name: name.into() }
+}
+
+fn meta(text: &str, version: u8) -> Meta {
+    Meta { key: key(text), version: version.to_string() }
+}
+
+/// Takes in every answer there is; whether something changed.
+async fn settle(reader: &mut Reader) -> bool {
+    let mut changed = false;
+    while !reader.running.is_empty() {
+        changed |= reader.next().await;
+    }
+    changed
+}
+
+fn known(reader: &Reader, text: &str) -> Option<u8> {
+    let (namespace, name) = text.split_once('/').unwrap();
+    match reader.known().find(namespace, name) {
+        SecretState::Known(data) => Some(data.values["n"].expose()[0]),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_wanted_is_read_and_only_when_its_version_is_another() {
+    let server = Server::default();
+    server.says("a/s", Some(Says::Version(1)));
+    server.says("a/other", Some(Says::Version(1)));
+    let mut reader = server.reader(&[None]);
+    reader.want(key("a/s"));
+    reader.want(key("a/s"));
+    assert!(!reader.settled());
+    assert!(settle(&mut reader).await && reader.settled());
+    assert_eq!(server.asked(), ["a/s"]);
+    let all = vec![meta("a/s", 1), meta("a/other", 1)];
+    reader.change(Sort::Tls, Change::Listed { scope: 0, objects: all });
+    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/other", 2))));
+    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 1))));
+    assert!(!settle(&mut reader).await);
+    assert_eq!(server.asked(), Vec::<String>::new());
+    server.says("a/s", Some(Says::Version(2)));
+    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 2))));
+    assert!(settle(&mut reader).await);
+    assert_eq!((known(&reader, "a/s"), server.asked().len()), (Some(2), 1));
+    reader.keep(&BTreeSet::new());
+    assert_eq!(reader.known(), &Secrets::default());
+}
+
+#[tokio::test]
+async fn gone_is_what_a_404_says_and_nothing_else() {
+    let server = Server::default();
+    server.says("a/s", Some(Says::Version(1)));
+    let mut reader = server.reader(&[Some("a"), Some("b")]);
+    reader.want(key("a/s"));
+    settle(&mut reader).await;
+    let gone = || Change::Deleted(key("a/s"));
+    let absent = |scope| Change::Listed { scope, objects: Vec::new() };
+    // The label went, or the Secret was made anew.
+    reader.change(Sort::Tls, gone());
+    assert!(!settle(&mut reader).await);
+    assert_eq!(known(&reader, "a/s"), Some(1));
+    server.says("a/s", Some(Says::Forbidden));
+    for change in [gone(), absent(0)] {
+        reader.change(Sort::Tls, change);
+        settle(&mut reader).await;
+        assert_eq!(known(&reader, "a/s"), Some(1));
+    }
+    assert_eq!(reader.metrics.kube_denied.with_label_values(&["get", "secrets"]).get(), 2);
+    server.says("a/s", None);
+    server.asked();
+    reader.change(Sort::Tls, absent(1));
+    reader.change(Sort::BasicAuth, absent(0));
+    settle(&mut reader).await;
+    assert_eq!(server.asked(), Vec::<String>::new(), "lists of other Secrets");
+    reader.change(Sort::Tls, absent(0));
+    assert!(settle(&mut reader).await);
+    assert_eq!(reader.known().find("a", "s"), &SecretState::Missing);
+}
+
+#[tokio::test]
+async fn what_was_heard_during_a_read_is_read_after_it() {
+    let server = Server::default();
+    server.says("a/s", Some(Says::Version(1)));
+    let mut reader = server.reader(&[None]);
+    reader.want(key("a/s"));
+    server.says("a/s", Some(Says::Version(2)));
+    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 2))));
+    settle(&mut reader).await;
+    assert_eq!((known(&reader, "a/s"), server.asked().len()), (Some(2), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_fails_is_tried_again_more_and_more_slowly() {
+    let server = Server::default();
+    server.says("a/s", Some(Says::Forbidden));
+    let mut reader = server.reader(&[None]);
+    reader.want(key("a/s"));
+    assert!(settle(&mut reader).await && reader.settled());
+    let SecretState::Unread(why) = reader.known().find("a", "s") else { panic!() };
+    assert_eq!(why, "no");
+    let began = Instant::now();
+    for _ in 0..6 {
+        tokio::time::sleep_until(reader.retry_at().unwrap()).await;
+        reader.retry();
+        settle(&mut reader).await;
+    }
+    assert!((50..80).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    server.says("a/s", Some(Says::Version(1)));
+    tokio::time::sleep_until(reader.retry_at().unwrap()).await;
+    reader.retry();
+    assert!(settle(&mut reader).await);
+    assert_eq!((known(&reader, "a/s"), reader.retry_at()), (Some(1), None));
+}
+
+#[tokio::test]
+async fn few_are_read_at_once() {
+    let server = Server::default();
+    let mut reader = server.reader(&[None]);
+    for n in 0..100 {
+        reader.want(key(&format!("a/s{n}")));
+    }
+    assert_eq!(reader.running.len(), AT_ONCE);
+    settle(&mut reader).await;
+    assert_eq!(server.asked().len(), 100);
+}

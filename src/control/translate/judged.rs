@@ -1,0 +1,155 @@
+//! What an object's spec comes to, judged anew when it or a Secret that it names is another one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{DRAIN, Good, MAX_DRAIN, Seen};
+use crate::base::Reason;
+use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
+use crate::config::raw::TunnelSpec;
+use crate::config::secrets::{Kept, SecretState, Secrets};
+use crate::control::claim::digest_of;
+use crate::control::object::Object;
+
+/// What a spec is judged by.
+pub(super) struct Sight<'a> {
+    pub(super) secrets: &'a Secrets,
+    pub(super) namespace: &'a str,
+    pub(super) fronts: &'a [u16],
+}
+
+/// A spec with its outcome.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    /// `None` if it does not decode.
+    spec: Option<Arc<TunnelSpec>>,
+    /// The generation of the spec.
+    generation: i64,
+    /// The Secrets that it names, as they were.
+    secrets: BTreeMap<String, SecretState>,
+    pub(super) outcome: Result<Arc<Good>, ConfigErrors>,
+}
+
+impl Judged {
+    /// The names of its Secrets.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.keys().map(String::as_str)
+    }
+
+    /// Before anything was looked at.
+    fn not_yet() -> Self {
+        let none = Diagnostic::new("spec", Reason::Pending, "it was not looked at yet");
+        Self { spec: None, generation: 0, secrets: BTreeMap::new(), outcome: Err(ConfigErrors::one(none)) }
+    }
+
+    /// What an object's spec comes to.
+    fn of(object: &Object, sight: &Sight, kept: &mut Kept) -> Self {
+        match &object.spec {
+            Ok(spec) => Self::of_spec(spec.clone(), object.generation, sight, kept),
+            Err(error) => {
+                let message =
+                    format!("the stored object does not fit the CRD ({error}); apply it anew");
+                let error = Diagnostic::new("spec", Reason::Undecodable, message);
+                Self { outcome: Err(ConfigErrors::one(error)), ..Self::not_yet() }
+            }
+        }
+    }
+
+    fn of_spec(spec: Arc<TunnelSpec>, generation: i64, sight: &Sight, kept: &mut Kept) -> Self {
+        let names = spec.config.secrets().into_iter();
+        let secrets = names
+            .map(|name| (name.to_string(), sight.secrets.find(sight.namespace, name).clone()))
+            .collect();
+        let context = LowerContext::controller(sight.namespace, sight.secrets, sight.fronts);
+        let lowered = lower_tunnel(&spec, &context.with_kept(kept));
+        let outcome = lowered.map(|lowered| {
+            remember(&lowered, &secrets, kept);
+            Arc::new(good(lowered, generation))
+        });
+        Self { spec: Some(spec), generation, secrets, outcome }
+    }
+
+    /// Judges the same spec again if its Secrets are other ones.
+    fn refresh(&mut self, sight: &Sight, kept: &mut Kept) {
+        let same = |(name, state): (&String, &SecretState)| {
+            sight.secrets.find(sight.namespace, name) == state
+        };
+        if self.secrets.iter().all(same) {
+            return;
+        }
+        if let Some(spec) = &self.spec {
+            *self = Self::of_spec(spec.clone(), self.generation, sight, kept);
+        }
+    }
+}
+
+impl Seen {
+    /// Nothing is known of the object yet.
+    pub(super) fn new(object: &Object) -> Self {
+        Self {
+            namespace: object.key.namespace.clone(),
+            generation: object.generation.wrapping_sub(1),
+            current: Judged::not_yet(),
+            last: None,
+            kept: Kept::new(),
+            ran: BTreeMap::new(),
+        }
+    }
+
+    /// Brings the outcome up to date with the object and the Secrets.
+    pub(super) fn look(&mut self, object: &Object, sight: &Sight) {
+        if self.generation == object.generation {
+            self.current.refresh(sight, &mut self.kept);
+        } else {
+            let judged = Judged::of(object, sight, &mut self.kept);
+            let before = std::mem::replace(&mut self.current, judged);
+            self.generation = object.generation;
+            if before.outcome.is_ok() {
+                self.last = Some(before);
+            }
+        }
+        if self.current.outcome.is_ok() {
+            self.last = None;
+        } else if let Some(last) = &mut self.last {
+            // What goes on behind a refused edit loses its users like everybody else.
+            last.refresh(sight, &mut self.kept);
+        }
+        let needed = |name: &String| {
+            let of = |judged: &Judged| judged.secrets.contains_key(name);
+            of(&self.current) || self.last.as_ref().is_some_and(of)
+        };
+        self.kept.retain(|name, _| needed(name));
+        let good = [Some(&self.current), self.last.as_ref()].into_iter().flatten();
+        let good: Vec<_> = good.filter_map(|judged| judged.outcome.as_ref().ok()).collect();
+        self.ran.retain(|name, _| {
+            good.iter().any(|good| {
+                good.references.contains_key(name)
+                    || good.services.iter().any(|(config, _)| config.name == *name)
+            })
+        });
+    }
+}
+
+/// Keeps what TLS Secrets held that are in use as they are now.
+fn remember(lowered: &Lowered, secrets: &BTreeMap<String, SecretState>, kept: &mut Kept) {
+    for (name, current) in &lowered.loaded {
+        if let (true, Some(SecretState::Known(data))) = (current, secrets.get(name)) {
+            kept.insert(name.clone(), data.clone());
+        }
+    }
+}
+
+fn good(lowered: Lowered, generation: i64) -> Good {
+    let services = lowered.services.into_iter().map(|config| {
+        let claim = digest_of(&config).into();
+        (Arc::new(config), claim)
+    });
+    Good {
+        services: services.collect(),
+        generation,
+        references: lowered.references,
+        warnings: lowered.warnings.iter().map(ToString::to_string).collect(),
+        drain: lowered.drain.unwrap_or(DRAIN).min(MAX_DRAIN),
+    }
+}
