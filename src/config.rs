@@ -26,4 +26,5 @@ mod names;
 pub mod raw;
 pub mod read;
 pub mod secrets;
+pub mod services;
 mod types;

@@ -19,6 +19,7 @@ mod object;
 mod reconcile;
 mod report;
 mod secrets;
+mod services;
 mod status;
 mod store;
 mod translate;
@@ -85,6 +86,10 @@ enum News {
     Tunnels(watch::Change<object::Object>),
     /// Of Secrets of a sort: names and versions.
     Secrets(secrets::Sort, watch::Change<secrets::Meta>),
+    /// Of Services.
+    Services(watch::Change<services::Front>),
+    /// Of EndpointSlices.
+    Slices(watch::Change<services::Slice>),
 }
 
 /// Runs the controller until the process is asked to end.
@@ -125,17 +130,13 @@ pub async fn run(
         lease::Candidate::new(client.clone(), namespace, instance, identity, metrics.clone());
     let mut reporter = report::Reporter::new(client.clone(), names.clone(), metrics.clone());
 
+    let (services_wanted, _) = channel::channel(false);
+    let sink = Sink { changes, freshness: freshness.clone(), metrics: metrics.clone() };
     let mut watches: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     for (scope, namespace) in scopes.iter().enumerate() {
-        let watch = watch::Watch::new(
-            watch::tunnels(client.clone(), namespace.as_deref()),
-            scope,
-            News::Tunnels,
-            changes.clone(),
-            freshness.clone(),
-            metrics.clone(),
-        );
-        watches.push(Box::pin(watch.run().map(drop)));
+        let (client, namespace) = (|| client.clone(), namespace.as_deref());
+        let tunnels = sink.watch(watch::tunnels(client(), namespace), scope, News::Tunnels);
+        watches.push(Box::pin(tunnels.run().map(drop)));
         for sort in secrets::Sort::ALL {
             let news = match sort {
                 secrets::Sort::Tls => |change| News::Secrets(secrets::Sort::Tls, change),
@@ -144,17 +145,19 @@ pub async fn run(
                 }
                 secrets::Sort::Labelled => |change| News::Secrets(secrets::Sort::Labelled, change),
             };
-            let watch = watch::Watch::new(
-                secrets::watched(client.clone(), namespace.as_deref(), sort),
-                scope,
-                news,
-                changes.clone(),
-                freshness.clone(),
-                metrics.clone(),
-            );
+            let watch = sink.watch(secrets::watched(client(), namespace, sort), scope, news);
             watches.push(Box::pin(watch.run().map(drop)));
         }
+        let (wanted, own) = (services_wanted.subscribe(), sink.clone());
+        let kind = services::services(client(), namespace);
+        let services = when_wanted(wanted, move || own.watch(kind, scope, News::Services));
+        watches.push(Box::pin(services));
+        let (wanted, own) = (services_wanted.subscribe(), sink.clone());
+        let kind = services::slices(client(), namespace);
+        let slices = when_wanted(wanted, move || own.watch(kind, scope, News::Slices));
+        watches.push(Box::pin(slices));
     }
+    drop(sink);
     let pods = watch::Watch::new(
         watch::pods(client.clone(), namespace),
         0,
@@ -177,6 +180,8 @@ pub async fn run(
             scopes.clone(),
             metrics.clone(),
         ),
+        services: services::Directory::new(scopes.clone()),
+        services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),
         translator: translate::Translator::new(fronts.clone()),
         writer: writer::Writer::new(client.clone(), instance, leadership.clone(), metrics.clone()),
@@ -239,6 +244,40 @@ impl ControlOptions {
 /// A word that no other process has.
 fn random() -> String {
     format!("{:016x}", rand::random::<u64>())
+}
+
+/// What all watches have.
+#[derive(Clone)]
+struct Sink {
+    changes: mpsc::Sender<News>,
+    freshness: watch::Freshness,
+    metrics: Metrics,
+}
+
+impl Sink {
+    /// A watch that tells the loop.
+    fn watch<S: watch::Source, O>(
+        &self,
+        kind: watch::Kind<S, O>,
+        scope: usize,
+        news: fn(watch::Change<O>) -> News,
+    ) -> watch::Watch<S, O, News> {
+        let (changes, freshness) = (self.changes.clone(), self.freshness.clone());
+        watch::Watch::new(kind, scope, news, changes, freshness, self.metrics.clone())
+    }
+}
+
+/// Runs a watch from the moment that somebody wants it; its clock starts then.
+async fn when_wanted<S: watch::Source, O>(
+    mut wanted: channel::Receiver<bool>,
+    watch: impl FnOnce() -> watch::Watch<S, O, News>,
+) {
+    match wanted.wait_for(|wanted| *wanted).await {
+        Ok(_) => {}
+        // Whoever could want it is gone, and the controller with it.
+        Err(_) => return,
+    }
+    let _ = watch().run().await;
 }
 
 /// Keeps `adit_kube_watch_stale_seconds` current. On a quiet cluster it is a saw-tooth of up to a

@@ -9,6 +9,7 @@ mod auth;
 mod chain;
 mod connector;
 mod dialer;
+mod endpoints;
 mod file;
 mod forward;
 mod gates;
@@ -36,6 +37,7 @@ use super::files::Files;
 use super::model::ServiceConfig;
 use super::raw;
 use super::secrets::{Kept, Secrets};
+use super::services::Services;
 use crate::base::duration::DurationError;
 use crate::base::{GoDuration, Reason};
 
@@ -57,6 +59,8 @@ pub struct LowerContext<'a> {
     pub namespace: &'a str,
     /// The Secrets that are known.
     pub secrets: &'a Secrets,
+    /// The Services that are known; none are, where there is no cluster.
+    pub services: Option<&'a Services>,
     /// What Secrets held when the same object last used them.
     pub kept: Option<&'a Kept>,
     /// The files that were read for it; see [`referenced`](super::files::referenced).
@@ -75,6 +79,7 @@ impl<'a> LowerContext<'a> {
             mode: Mode::Files,
             namespace,
             secrets,
+            services: None,
             kept: None,
             files,
             default_ping: None,
@@ -93,7 +98,14 @@ impl<'a> LowerContext<'a> {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
         let files = Files::none();
         let mode = Mode::Controller;
-        Self { mode, namespace, secrets, kept: None, files, default_ping, front_ports }
+        let (services, kept) = (None, None);
+        Self { mode, namespace, secrets, services, kept, files, default_ping, front_ports }
+    }
+
+    /// The same with the Services of the cluster.
+    #[must_use]
+    pub fn with_services(self, services: &'a Services) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     /// The same for an object that used Secrets before.

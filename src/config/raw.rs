@@ -7,12 +7,14 @@ mod auth;
 mod chain;
 mod gates;
 mod references;
+mod service_ref;
 mod tls;
 mod top;
 
 pub use auth::{Auth, Auther, FileRef, SecretRef};
 pub use chain::{Chain, Connector, Dialer, Hop, Node, Selector};
 pub use gates::{Admission, Bypass, Hosts, Limiter, Mapping, Nameserver, Resolver};
+pub use service_ref::{PortRef, ServiceRef};
 pub use tls::{SecretKeyRef, Tls, TlsOptions};
 pub use top::{Log, Metrics};
 
@@ -225,6 +227,9 @@ pub struct ForwardNode {
     /// "host:port".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
+    /// A Service of the same namespace instead of addr; its ready endpoints are the targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_ref: Option<ServiceRef>,
     /// Targets for which the node is no candidate: a bypass, by name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub bypass: String,

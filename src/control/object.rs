@@ -93,12 +93,23 @@ impl Object {
 impl Object {
     /// The Secrets that its spec names, if it may be ours.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Key> {
+        let names = self.ours().into_iter().flat_map(|spec| spec.config.secrets());
+        names.map(|name| self.beside(name))
+    }
+
+    /// The Services that its spec names, likewise.
+    pub(crate) fn services(&self) -> impl Iterator<Item = Key> {
+        let names = self.ours().into_iter().flat_map(|spec| spec.config.service_refs());
+        names.map(|name| self.beside(name))
+    }
+
+    fn beside(&self, name: &str) -> Key {
+        Key { namespace: self.key.namespace.clone(), name: name.into() }
+    }
+
+    fn ours(&self) -> Option<&TunnelSpec> {
         let ours = self.class.as_deref().is_none_or(|class| class == BUILT_IN_CLASS);
-        let spec = self.spec.as_ref().ok().filter(|_| ours && !self.deleting);
-        let namespace = &self.key.namespace;
-        spec.into_iter()
-            .flat_map(|spec| spec.config.secrets())
-            .map(|name| Key { namespace: namespace.clone(), name: name.into() })
+        self.spec.as_ref().ok().map(|spec| &**spec).filter(|_| ours && !self.deleting)
     }
 }
 

@@ -17,9 +17,10 @@ use super::lease::Leadership;
 use super::object::{Key, Object};
 use super::report::{self, Tunnels};
 use super::secrets::Reader;
+use super::services::Directory;
 use super::status::{Facts, READY, Status};
 use super::store::Store;
-use super::translate::{Translation, Translator};
+use super::translate::{Outside, Translation, Translator};
 use super::watch::Change;
 use super::writer::{Write, Writer, Written};
 use crate::engine::{DesiredSet, Engine, Snapshot};
@@ -33,6 +34,10 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Between looks at all objects when nothing happens: certificates end by themselves.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// How long the first translation waits for what objects refer to, since the start: an API server
+/// that does not give it must not keep the other objects from serving.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long the other replicas may take to run what this one runs before it is said of them. A
 /// report is written once a second at most.
 const LAG: Duration = Duration::from_secs(3);
@@ -43,6 +48,11 @@ const NOBODY: Duration = Duration::from_secs(15);
 pub(super) struct Reconciler {
     store: Store,
     secrets: Reader,
+    services: Directory,
+    /// Says that some object has a serviceRef.
+    services_wanted: watch::Sender<bool>,
+    /// Until when the first translation waits for what objects refer to.
+    patience: Instant,
     translator: Translator,
     writer: Writer,
     engine: Engine,
@@ -112,6 +122,8 @@ impl Agenda {
 pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) secrets: Reader,
+    pub(super) services: Directory,
+    pub(super) services_wanted: watch::Sender<bool>,
     pub(super) translator: Translator,
     pub(super) writer: Writer,
     pub(super) engine: Engine,
@@ -134,6 +146,9 @@ impl Reconciler {
             snapshots: parts.engine.snapshot(),
             store: parts.store,
             secrets: parts.secrets,
+            services: parts.services,
+            services_wanted: parts.services_wanted,
+            patience: Instant::now() + PATIENCE,
             translator: parts.translator,
             writer: parts.writer,
             engine: parts.engine,
@@ -179,8 +194,17 @@ impl Reconciler {
                     }
                     // What it changes is known when it was read.
                     Some(News::Secrets(sort, change)) => self.secrets.change(sort, change),
+                    Some(News::Services(change)) => {
+                        self.services.services(change);
+                        agenda.changed();
+                    }
+                    Some(News::Slices(change)) => {
+                        self.services.slices(change);
+                        agenda.changed();
+                    }
                     None => return,
                 },
+                () = sleep_until(self.patience), if !complete && !self.impatient() => {}
                 changed = self.secrets.next() => {
                     if changed {
                         agenda.changed();
@@ -228,7 +252,13 @@ impl Reconciler {
 
     /// Whether everything is known that can be: what is acted on too early takes addresses away.
     fn complete(&self) -> bool {
-        self.store.complete() && (self.revision > 0 || self.secrets.settled())
+        let services = self.services.settled() || !*self.services_wanted.borrow();
+        let references = self.secrets.settled() && services;
+        self.store.complete() && (self.revision > 0 || references || self.impatient())
+    }
+
+    fn impatient(&self) -> bool {
+        self.patience <= Instant::now()
     }
 
     /// Takes a change in; whether it may change what runs.
@@ -276,6 +306,9 @@ impl Reconciler {
         for key in object.secrets() {
             self.secrets.want(key);
         }
+        if object.services().next().is_some() {
+            self.services_wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+        }
     }
 
     /// Hands the engine what shall run, if that is not what it has.
@@ -283,7 +316,11 @@ impl Reconciler {
         // Also those of specs that go on running behind an edit that is refused.
         let wanted = self.store.objects().flat_map(Object::secrets);
         self.secrets.keep(&wanted.chain(self.translator.secrets()).collect());
-        let new = self.translator.translate(self.store.objects(), self.secrets.known());
+        let services = self.store.objects().flat_map(Object::services);
+        let services = services.chain(self.translator.services()).collect();
+        let outside =
+            Outside { secrets: self.secrets.known(), services: &self.services.known(&services) };
+        let new = self.translator.translate(self.store.objects(), outside);
         let first = self.revision == 0;
         let services_changed = new.services != self.translation.services;
         if services_changed || first {

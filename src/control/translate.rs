@@ -14,11 +14,12 @@ use jiff::Timestamp;
 
 use super::claim::Ledger;
 use super::object::{Key, Object};
-use crate::base::ServiceKey;
-use crate::config::error::ConfigErrors;
+use crate::base::{Reason, ServiceKey};
+use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
 use crate::config::model::ServiceConfig;
 use crate::config::secrets::{Kept, Secrets};
+use crate::config::services::Services;
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
 use judged::{Judged, Sight};
 
@@ -96,6 +97,15 @@ pub(crate) struct Translation {
     pub(crate) verdicts: BTreeMap<Key, Verdict>,
 }
 
+/// What objects refer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outside<'a> {
+    /// The Secrets.
+    pub(crate) secrets: &'a Secrets,
+    /// The Services.
+    pub(crate) services: &'a Services,
+}
+
 /// Translates, and remembers what ran.
 #[derive(Debug)]
 pub(crate) struct Translator {
@@ -133,11 +143,19 @@ impl Translator {
         })
     }
 
+    /// The Services, likewise.
+    pub(crate) fn services(&self) -> impl Iterator<Item = Key> {
+        self.seen.values().flat_map(|seen| {
+            let last = seen.last.iter().flat_map(Judged::services);
+            last.map(|name| Key { namespace: seen.namespace.clone(), name: name.into() })
+        })
+    }
+
     /// Translates the whole set of objects.
     pub(crate) fn translate<'a>(
         &mut self,
         objects: impl Iterator<Item = &'a Object> + Clone,
-        secrets: &Secrets,
+        outside: Outside<'_>,
     ) -> Translation {
         let mut outcome = Translation::default();
         for object in objects.clone() {
@@ -146,7 +164,7 @@ impl Translator {
                 self.ledger.keep_services(object, &HashSet::new());
                 continue;
             }
-            let verdict = self.verdict(object, secrets);
+            let verdict = self.verdict(object, outside);
             self.desire(object, &verdict, &mut outcome.services);
             outcome.verdicts.insert(object.key.clone(), verdict);
         }
@@ -176,12 +194,12 @@ impl Translator {
         }
     }
 
-    fn verdict(&mut self, object: &Object, secrets: &Secrets) -> Verdict {
+    fn verdict(&mut self, object: &Object, outside: Outside<'_>) -> Verdict {
         if object.class.as_deref().is_some_and(|class| class != BUILT_IN_CLASS) {
             return Verdict::Foreign;
         }
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let sight = Sight { secrets, namespace: &object.key.namespace, fronts: &self.fronts };
+        let sight = Sight { outside, namespace: &object.key.namespace, fronts: &self.fronts };
         seen.look(object, &sight);
         let outcome = &seen.current.outcome;
         if object.spec.as_ref().is_ok_and(|spec| spec.suspend) {
@@ -212,12 +230,17 @@ impl Translator {
         self.ledger.keep_services(object, &names.collect());
         let Some(good) = running else { return };
         let Some(seen) = self.seen.get_mut(&object.uid) else { return };
-        for (name, _) in closed {
+        for (name, references) in closed {
             let Some((config, claim)) = seen.ran.get(name) else { continue };
             let key = ServiceKey { origin: object.key.origin(), name: name.clone() };
             let held_since = self.ledger.since(object, name, claim);
             let claim = Claim { held_since, created: object.created };
-            let drain = good.drain.min(CLOSED);
+            // Who uses a Service that is gone proved who they are.
+            let of_service = |d: &Diagnostic| d.reason == Reason::ServiceNotFound;
+            let drain = match references.missing.iter().all(of_service) {
+                true => good.drain,
+                false => good.drain.min(CLOSED),
+            };
             services.insert(key, Desired { config: config.clone(), claim, drain, closed: true });
         }
         for (config, digest) in open {

@@ -54,6 +54,7 @@ const TEXTS: &[(&str, u32)] = &[
     ("drain.timeout", DURATION),
     ("hostnames[]", DNS_NAME),
     ("secretRef.name", OBJECT_NAME),
+    ("serviceRef.name", NAME),
     ("clientCARef.name", OBJECT_NAME),
     ("caRef.name", OBJECT_NAME),
     ("name", NAME),
@@ -115,6 +116,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("climiters[]", &["name"]),
     ("rlimiters[]", &["name"]),
     ("secretRef", &["name"]),
+    ("serviceRef", &["name", "port"]),
     ("clientCARef", &["name"]),
     ("caRef", &["name"]),
 ];

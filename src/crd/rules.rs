@@ -105,6 +105,10 @@ const RULES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "nodes[]",
+        &[("!has(self.addr) || !has(self.serviceRef)", "write addr or serviceRef, not both")],
+    ),
+    (
         "nodes[].dialer",
         &[(
             "!has(self.tls) || (has(self.type) && self.type in ['tls', 'wss', 'mwss'])",

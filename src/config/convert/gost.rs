@@ -159,7 +159,15 @@ impl Opened<'_> {
         }
         if let Some(raw::Forwarder { selector: _, hop: _, nodes }) = forwarder {
             for node in nodes {
-                let raw::ForwardNode { name: _, addr: _, bypass: _, bypasses: _, metadata } = node;
+                // Without a cluster a serviceRef is refused before it comes here.
+                let raw::ForwardNode {
+                    name: _,
+                    addr: _,
+                    service_ref: _,
+                    bypass: _,
+                    bypasses: _,
+                    metadata,
+                } = node;
                 *metadata = flat(metadata);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::endpoints::{self, Endpoints};
 use super::references::Named;
 use super::scope::Scope;
 use super::{addr, connector, dialer, selector};
@@ -115,7 +116,7 @@ fn lower_hop(
         .iter()
         .enumerate()
         .filter_map(|(i, node)| lower_node(node, i, (hop, &names), path, scope, findings));
-    let nodes = nodes.collect();
+    let nodes = nodes.flatten().collect();
     let name = if hop.name.is_empty() { format!("hop-{index}") } else { hop.name.clone() };
     let selector = selector?;
     let sound = findings.errors.len() == errors && findings.broken == broken;
@@ -129,7 +130,7 @@ fn lower_node(
     hop_path: &str,
     scope: &Scope,
     findings: &mut Findings,
-) -> Option<NodeConfig> {
+) -> Option<Vec<NodeConfig>> {
     let path = format!("{hop_path}.nodes[{index}]");
     let errors = findings.errors.len();
     let (dialer, connector) =
@@ -142,7 +143,16 @@ fn lower_node(
     of_hop.lacks(keys::NODE);
     of_hop.lacks(keys::HOP);
     of_node.lacks(keys::NODE);
-    let addr = node_addr(node, &connector, &format!("{path}.addr"), findings);
+    let found = match &node.service_ref {
+        Some(reference) => endpoints::lower(reference, &node.addr, &path, scope.context, findings),
+        None => node_addr(node, &connector, &format!("{path}.addr"), findings)
+            .map(|addr| Endpoints { named: addr.clone(), targets: vec![addr] }),
+    };
+    // What it is called: for the Host header, and for the name in TLS.
+    let addr_text = match (&node.service_ref, &found) {
+        (Some(_), Some(found)) => found.named.to_string(),
+        _ => node.addr.clone(),
+    };
     let connector_path = format!("{path}.connector");
     let lowered_connector =
         connector::lower(&connector, &connector_path, &mut of_connector, scope, findings);
@@ -151,7 +161,7 @@ fn lower_node(
         let message = format!("dialer {} goes with connector direct only", dialer.kind);
         findings.invalid(&format!("{dialer_path}.type"), message);
     }
-    let addrs = (node.addr.as_str(), addr.as_ref());
+    let addrs = (addr_text.as_str(), found.as_ref().map(|found| &found.named));
     let lowered_dialer =
         dialer::lower(&dialer, &dialer_path, addrs, &mut of_dialer, scope, findings);
     let standing = selector::standing(&mut of_node, findings);
@@ -161,23 +171,24 @@ fn lower_node(
         hosts: own.hosts.or_else(|| hop_names.hosts.clone()),
         resolver: own.resolver.or_else(|| hop_names.resolver.clone()),
     };
-    let (Some(addr), Some(connector), Some(dialer)) = (addr, lowered_connector, lowered_dialer)
+    let (Some(found), Some(connector), Some(dialer)) = (found, lowered_connector, lowered_dialer)
     else {
         return None;
     };
     settle(&[of_dialer, of_connector, of_node, of_hop], findings);
     let name = if node.name.is_empty() { format!("node-{index}") } else { node.name.clone() };
-    let addr_text = node.addr.clone();
-    (findings.errors.len() == errors).then_some(NodeConfig {
-        name,
+    let one = |addr| NodeConfig {
+        name: name.clone(),
         addr,
-        addr_text,
-        dialer,
-        connector,
-        bypasses,
-        names,
-        standing,
-    })
+        addr_text: addr_text.clone(),
+        dialer: dialer.clone(),
+        connector: connector.clone(),
+        bypasses: bypasses.clone(),
+        names: names.clone(),
+        standing: standing.clone(),
+    };
+    let nodes = found.targets.into_iter().map(one).collect();
+    (findings.errors.len() == errors).then_some(nodes)
 }
 
 fn is_direct(connector: &raw::Connector) -> bool {

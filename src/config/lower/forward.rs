@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chain::Routes;
 use super::scope::Scope;
-use super::{addr, handler, selector};
+use super::{addr, endpoints, handler, selector};
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys, settle};
 use crate::config::model::{ForwardConfig, ForwardNodeConfig, HopConfig};
@@ -47,7 +47,7 @@ pub(super) fn lower(
         nodes.push(lower_node(node, i, &path, ports, scope, findings));
     }
     let nodes: Option<Vec<_>> = nodes.into_iter().collect();
-    Some(ForwardConfig { selector: selector?, nodes: nodes? })
+    Some(ForwardConfig { selector: selector?, nodes: nodes?.concat() })
 }
 
 fn lower_node(
@@ -57,19 +57,31 @@ fn lower_node(
     ports: &BTreeSet<u16>,
     scope: &Scope,
     findings: &mut Findings,
-) -> Option<ForwardNodeConfig> {
+) -> Option<Vec<ForwardNodeConfig>> {
     let errors = findings.errors.len();
     let addr_path = format!("{path}.addr");
-    let target = addr::lower_target(&node.addr, &addr_path, scope.context, ports, findings);
+    let targets = match &node.service_ref {
+        Some(reference) => {
+            let found = endpoints::lower(reference, &node.addr, path, scope.context, findings);
+            found.map(|found| found.targets)
+        }
+        None => addr::lower_target(&node.addr, &addr_path, scope.context, ports, findings)
+            .map(|target| vec![target]),
+    };
     let mut metadata = Reader::new(&node.metadata, format!("{path}.metadata"), findings);
     metadata.lacks(keys::NODE);
     let standing = selector::standing(&mut metadata, findings);
     settle(&[metadata], findings);
     let bypasses = scope.bypasses(&node.bypass, &node.bypasses, path, findings);
     let name = if node.name.is_empty() { format!("target-{index}") } else { node.name.clone() };
-    let target = target?;
-    let node = ForwardNodeConfig { name, target, bypasses, standing };
-    (findings.errors.len() == errors).then_some(node)
+    let one = |target| ForwardNodeConfig {
+        name: name.clone(),
+        target,
+        bypasses: bypasses.clone(),
+        standing: standing.clone(),
+    };
+    let nodes = targets?.into_iter().map(one).collect();
+    (findings.errors.len() == errors).then_some(nodes)
 }
 
 /// A named hop, whose nodes are targets here.

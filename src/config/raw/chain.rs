@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, Metadata, Tls, open_map};
+use super::{Auth, Metadata, ServiceRef, Tls, open_map};
 
 /// Hops that lead to a target, each dialled through the one before it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -60,6 +60,9 @@ pub struct Node {
     /// "host:port".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
+    /// A Service of the same namespace instead of addr; each of its ready endpoints is such a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_ref: Option<ServiceRef>,
     /// What to say to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<Connector>,

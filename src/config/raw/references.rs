@@ -24,6 +24,14 @@ impl Config {
         names
     }
 
+    /// The names of all Services.
+    pub fn service_refs(&self) -> BTreeSet<&str> {
+        let forwarders = self.services.iter().filter_map(|service| service.forwarder.as_ref());
+        let targets = forwarders.flat_map(|f| &f.nodes).filter_map(|n| n.service_ref.as_ref());
+        let nodes = self.nodes().filter_map(|node| node.service_ref.as_ref());
+        targets.chain(nodes).map(|reference| reference.name.as_str()).collect()
+    }
+
     /// The nodes of all hops.
     fn nodes(&self) -> impl Iterator<Item = &Node> {
         let hops = self.chains.iter().flat_map(|chain| &chain.hops).chain(&self.hops);

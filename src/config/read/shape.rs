@@ -17,6 +17,8 @@ pub(super) enum Shape {
     /// A list of one shape.
     List(Box<Shape>),
     Text,
+    /// Text or a whole number, as it is written.
+    IntOrText,
     Int,
     Bool,
 }
@@ -51,6 +53,9 @@ fn build(schema: &Value, name: &str, definitions: &Map<String, Value>) -> Shape 
     // `Option<T>` of a struct is `anyOf: [T, null]`.
     if let Some(first) = schema.get("anyOf").and_then(|a| a.get(0)) {
         return build(first, name, definitions);
+    }
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        return Shape::IntOrText;
     }
     if let Some(fields) = schema.get("properties").and_then(Value::as_object) {
         let fields =

@@ -47,7 +47,8 @@ pub(super) fn walk(
             walk(value, items, path, reading, findings).map(|value| Value::Array(vec![value]))
         }
         (Shape::Text, text @ Value::String(_)) => Some(text),
-        (Shape::Int, Value::Number(n)) if n.is_i64() => Some(n.into()),
+        (Shape::IntOrText, text @ Value::String(_)) => Some(text),
+        (Shape::Int | Shape::IntOrText, Value::Number(n)) if n.is_i64() => Some(n.into()),
         (Shape::Bool, bool @ Value::Bool(_)) => Some(bool),
         (shape, value) => {
             let scalar = if lenient { coerce(shape, &value) } else { None };
@@ -118,6 +119,7 @@ fn wanted(shape: &Shape) -> &'static str {
         Shape::Struct(_) | Shape::Open => "a map",
         Shape::List(_) => "a list",
         Shape::Text => "text",
+        Shape::IntOrText => "text or a whole number",
         Shape::Int => "a whole number",
         Shape::Bool => "true or false",
     }

@@ -7,7 +7,10 @@ use crate::config::secrets::SecretData;
 
 /// What the API server will say, and what it was asked.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<(BTreeMap<String, Says>, Vec<String>)>>);
+struct Server(Arc<Mutex<Book>>);
+
+/// The Secrets that there are, and who was asked for.
+type Book = (BTreeMap<String, Says>, Vec<String>);
 
 #[derive(Clone, Copy)]
 enum Says {

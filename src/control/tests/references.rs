@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, service};
+use crate::config::services::{ServicePort, ServiceState};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -192,4 +193,39 @@ fn the_end_of_a_certificate_is_said_before_it_comes() {
     for part in ["\"edge\"", "\"tls.crt\"", "1970-01-08", "kubectl create secret tls edge"] {
         assert!(message.contains(part), "{part}: {message}");
     }
+}
+
+#[test]
+fn a_services_endpoints_are_followed_and_its_end_is_said() {
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"][0]["handler"] = json!({"type": "forward"});
+    spec["services"][0]["forwarder"] =
+        json!({"nodes": [{"name": "n", "serviceRef": {"name": "db", "port": "sql"}}]});
+    let mut world = World::default();
+    world.create("a", "t", spec);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "False/ServiceNotFound");
+    let targets = |world: &World| {
+        let service = world.translation.services.values().next().unwrap();
+        let to = service.config.handler.forward().unwrap();
+        to.nodes.iter().map(|node| node.target.to_string()).collect::<Vec<_>>()
+    };
+    for ready in [&["10.0.0.1:1"][..], &["10.0.0.1:1", "10.0.0.2:1"], &["10.0.0.2:1"]] {
+        let port = ServicePort {
+            name: "sql".into(),
+            number: 5432,
+            ready: ready.iter().map(|addr| addr.parse().unwrap()).collect(),
+        };
+        let key = ("a".to_string(), "db".to_string());
+        world.services.0.insert(key, ServiceState::Known(vec![port]));
+        world.settle();
+        assert_eq!(targets(&world), ready);
+        assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    }
+    world.services.0.clear();
+    world.settle();
+    assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Ready"), "False/ServiceNotFound");
+    let closed = world.translation.services.values().next().unwrap();
+    assert_eq!(closed.drain.as_secs(), 60, "what is open has the object's own time");
 }

@@ -172,7 +172,7 @@ fn another_leader_rewrites_nothing() {
 /// A replica hears of everything that was written.
 fn sees(replica: &mut Translator, world: &World) -> crate::control::translate::Translation {
     world.objects.values().for_each(|object| replica.ledger.written(object));
-    replica.translate(world.objects.values(), &world.secrets)
+    replica.translate(world.objects.values(), world.outside())
 }
 
 #[derive(Clone, Debug)]

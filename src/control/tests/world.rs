@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::base::{ListenAddr, Reason, Secret, ServiceKey};
 use crate::config::secrets::{SecretData, SecretState, Secrets};
+use crate::config::services::Services;
 use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
-use crate::control::translate::{Translation, Translator};
+use crate::control::translate::{Outside, Translation, Translator};
 use crate::engine::{DesiredSet, Front, Plan, Ports, ServiceState, ServiceStatus, Snapshot};
 
 /// The front ports, the second one with TLS.
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) fleet: Fleet,
     /// The Secrets that exist, as they were read.
     pub(super) secrets: Secrets,
+    /// The Services that exist.
+    pub(super) services: Services,
     /// Ports that another process has.
     pub(super) taken: BTreeSet<u16>,
     /// Seconds since 1970.
@@ -41,6 +44,7 @@ impl Default for World {
             fleet: Fleet { listed: true, own: true, ..Fleet::default() },
             translation: Translation::default(),
             secrets: Secrets::default(),
+            services: Services::default(),
             taken: BTreeSet::new(),
             now: 1000,
             uids: 0,
@@ -118,6 +122,11 @@ impl World {
         self.secrets.0.remove(&(namespace.into(), name.into()));
     }
 
+    /// What objects may refer to.
+    pub(super) fn outside(&self) -> Outside<'_> {
+        Outside { secrets: &self.secrets, services: &self.services }
+    }
+
     /// A new process: all memory is gone, the objects are as they were.
     pub(super) fn restart(&mut self) {
         self.translator = translator(true);
@@ -125,7 +134,8 @@ impl World {
 
     /// Translates, plans, and writes statuses; returns how many were written.
     pub(super) fn settle(&mut self) -> usize {
-        self.translation = self.translator.translate(self.objects.values(), &self.secrets);
+        let outside = Outside { secrets: &self.secrets, services: &self.services };
+        self.translation = self.translator.translate(self.objects.values(), outside);
         let snapshot = self.snapshot();
         let now = Timestamp::from_second(self.now).unwrap();
         let mut writes = 0;

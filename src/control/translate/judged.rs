@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DRAIN, Good, MAX_DRAIN, Seen};
+use super::{DRAIN, Good, MAX_DRAIN, Outside, Seen};
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
 use crate::config::raw::TunnelSpec;
-use crate::config::secrets::{Kept, SecretState, Secrets};
+use crate::config::secrets::{Kept, SecretState};
+use crate::config::services::ServiceState;
 use crate::control::claim::digest_of;
 use crate::control::object::Object;
 
 /// What a spec is judged by.
 pub(super) struct Sight<'a> {
-    pub(super) secrets: &'a Secrets,
+    pub(super) outside: Outside<'a>,
     pub(super) namespace: &'a str,
     pub(super) fronts: &'a [u16],
 }
@@ -28,6 +29,8 @@ pub(super) struct Judged {
     generation: i64,
     /// The Secrets that it names, as they were.
     secrets: BTreeMap<String, SecretState>,
+    /// The Services that it names, as they were.
+    services: BTreeMap<String, ServiceState>,
     pub(super) outcome: Result<Arc<Good>, ConfigErrors>,
 }
 
@@ -37,10 +40,17 @@ impl Judged {
         self.secrets.keys().map(String::as_str)
     }
 
+    /// The names of its Services.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
     /// Before anything was looked at.
     fn not_yet() -> Self {
         let none = Diagnostic::new("spec", Reason::Pending, "it was not looked at yet");
-        Self { spec: None, generation: 0, secrets: BTreeMap::new(), outcome: Err(ConfigErrors::one(none)) }
+        let (secrets, services) = Default::default();
+        let outcome = Err(ConfigErrors::one(none));
+        Self { spec: None, generation: 0, secrets, services, outcome }
     }
 
     /// What an object's spec comes to.
@@ -57,25 +67,29 @@ impl Judged {
     }
 
     fn of_spec(spec: Arc<TunnelSpec>, generation: i64, sight: &Sight, kept: &mut Kept) -> Self {
-        let names = spec.config.secrets().into_iter();
-        let secrets = names
-            .map(|name| (name.to_string(), sight.secrets.find(sight.namespace, name).clone()))
-            .collect();
-        let context = LowerContext::controller(sight.namespace, sight.secrets, sight.fronts);
+        let Sight { outside: Outside { secrets, services }, namespace, fronts } = *sight;
+        let context = LowerContext::controller(namespace, secrets, fronts).with_services(services);
         let lowered = lower_tunnel(&spec, &context.with_kept(kept));
+        let secret = |name: &str| (name.to_string(), secrets.find(namespace, name).clone());
+        let service = |name: &str| (name.to_string(), services.find(namespace, name).clone());
+        let secrets = spec.config.secrets().into_iter().map(secret).collect();
+        let services = spec.config.service_refs().into_iter().map(service).collect();
         let outcome = lowered.map(|lowered| {
             remember(&lowered, &secrets, kept);
             Arc::new(good(lowered, generation))
         });
-        Self { spec: Some(spec), generation, secrets, outcome }
+        Self { spec: Some(spec), generation, secrets, services, outcome }
     }
 
-    /// Judges the same spec again if its Secrets are other ones.
+    /// Judges the same spec again if what it refers to is something else.
     fn refresh(&mut self, sight: &Sight, kept: &mut Kept) {
         let same = |(name, state): (&String, &SecretState)| {
-            sight.secrets.find(sight.namespace, name) == state
+            sight.outside.secrets.find(sight.namespace, name) == state
         };
-        if self.secrets.iter().all(same) {
+        let same_service = |(name, state): (&String, &ServiceState)| {
+            sight.outside.services.find(sight.namespace, name) == state
+        };
+        if self.secrets.iter().all(same) && self.services.iter().all(same_service) {
             return;
         }
         if let Some(spec) = &self.spec {

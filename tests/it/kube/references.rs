@@ -307,3 +307,56 @@ fn credentials_are_sent_only_with_their_owners_word() {
     cluster.becomes(&ns, "edge", "Ready", "False/SecretInvalid");
     controller.answers("any", "/x", 404);
 }
+
+/// Makes or changes a headless Service `db` and its EndpointSlice with these addresses.
+fn put_service(cluster: &Cluster, ns: &str, endpoints: Value) {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": ns},
+        "spec": {"clusterIP": "None", "ports": [{"name": "sql", "port": 5432}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "db-1", "namespace": ns,
+            "labels": {"kubernetes.io/service-name": "db"}},
+        "addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": "sql", "port": 6000}],
+    });
+    cluster.apply(&format!("{service}\n---\n{slice}")).unwrap();
+}
+
+#[test]
+fn a_service_is_followed_through_its_endpointslices_and_the_guard_stays() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("follow");
+    // Nothing leaves the machine: the guard sees the address that would be dialled.
+    let deny = ["--deny-egress=192.0.2.0/24"];
+    let controller = Controller::launch(&cluster.controller_kubeconfig(), &[&ns], &deny);
+    controller.is_ready();
+    let services = ["kind=\"services\""];
+    assert_eq!(controller.metric("adit_kube_watch_events_total", &services), 0.0);
+    assert_eq!(controller.metric("adit_kube_watch_stale_seconds", &services), 0.0);
+    let mut spec = controller.spec("/x", &[]);
+    spec["services"][0]["handler"] = json!({"type": "forward"});
+    spec["services"][0]["forwarder"] =
+        json!({"nodes": [{"name": "n", "serviceRef": {"name": "db", "port": "sql"}}]});
+    cluster.put(&ns, "edge", spec);
+    cluster.becomes(&ns, "edge", "Ready", "False/ServiceNotFound");
+    controller.answers("any", "/x", 404);
+
+    let ready = |address: &str, ready: bool| json!({"addresses": [address], "conditions": {"ready": ready}});
+    put_service(cluster, &ns, json!([ready("192.0.2.1", true), ready("192.0.2.9", false)]));
+    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    controller.answers("any", "/x", 101);
+    controller.process.prints("192.0.2.1:6000");
+    let denied = [&*format!("namespace=\"{ns}\"")];
+    assert!(controller.metric("adit_egress_denied_total", &denied) > 0.0);
+
+    put_service(cluster, &ns, json!([ready("192.0.2.1", false), ready("192.0.2.2", true)]));
+    eventually("the new endpoint is dialled", SOON, || {
+        assert_eq!(controller.knock("any", "/x"), 101);
+        controller.process.printed().contains("192.0.2.2:6000")
+    });
+    assert!(!controller.process.printed().contains("192.0.2.9"), "it was never ready");
+    cluster.kubectl(&["delete", "service", "db", "-n", &ns]).unwrap();
+    cluster.becomes(&ns, "edge", "Ready", "False/ServiceNotFound");
+    controller.answers("any", "/x", 404);
+}

@@ -77,6 +77,7 @@ fn targets(
         let target = |node: &raw::Node| raw::ForwardNode {
             name: node.name.clone(),
             addr: node.addr.clone(),
+            service_ref: node.service_ref.clone(),
             bypass: node.bypass.clone(),
             bypasses: node.bypasses.clone(),
             metadata: node.metadata.clone(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::secrets::{SecretData, SecretState};
+use crate::config::services::{ServicePort, ServiceState};
 
 fn error(text: &str) -> String {
     let errors = errors(controller(text));
@@ -89,9 +90,12 @@ fn a_tunnel_has_no_certificate_for_all() {
     assert!(errors[0].starts_with("tls: "), "{errors:?}");
 }
 
-/// A world of Secrets of namespace team-a.
-fn secrets(all: &[(&str, &[(&str, &str)], bool)]) -> Secrets {
-    let secret = |(name, values, shared): &(&str, &[(&str, &str)], bool)| {
+/// Keys and what they hold.
+type Values<'a> = &'a [(&'a str, &'a str)];
+
+/// A world of Secrets of namespace team-a: their names, what they hold, whether it may be sent.
+fn secrets(all: &[(&str, Values, bool)]) -> Secrets {
+    let secret = |(name, values, shared): &(&str, Values, bool)| {
         let value =
             |(key, value): &(&str, &str)| (key.to_string(), Secret::new(value.as_bytes().to_vec()));
         let values = values.iter().map(value).collect();
@@ -229,4 +233,82 @@ fn a_mistake_in_the_spec_rejects_it_whatever_is_missing_besides() {
         .replace("addr: ':1', ", "");
     let errors = with_secrets(&text, &Secrets::default(), &Kept::new()).unwrap_err();
     assert_eq!(errors.0.len(), 2, "{errors}");
+}
+
+/// A Service `db` of team-a with a port `sql` and these ready endpoints.
+fn db(ready: &[&str]) -> Services {
+    let port = ServicePort {
+        name: "sql".into(),
+        number: 5432,
+        ready: ready.iter().map(|addr| addr.parse().unwrap()).collect(),
+    };
+    let key = ("team-a".to_string(), "db".to_string());
+    Services([(key, ServiceState::Known(vec![port]))].into())
+}
+
+fn with_services(text: &str, services: &Services) -> Result<Lowered, ConfigErrors> {
+    let documents = read(text)?;
+    let secrets = Secrets::default();
+    let context = LowerContext::controller("team-a", &secrets, &[8080, 8443]);
+    lower(&documents.gost, &context.with_services(services))
+}
+
+#[test]
+fn the_ready_endpoints_of_a_service_are_the_targets() {
+    for port in ["5432", "sql", "'5432'"] {
+        let node = format!("{{name: n, serviceRef: {{name: db, port: {port}}}}}");
+        let text = beside(&format!(
+            "handler: {{type: forward}}, forwarder: {{nodes: [{node}, {{addr: 'h:1'}}]}}"
+        ));
+        let targets = |ready: &[&str]| {
+            let lowered = with_services(&text, &db(ready)).unwrap();
+            let to = lowered.services[0].handler.forward().unwrap().clone();
+            to.nodes.iter().map(|n| format!("{} {}", n.name, n.target)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            targets(&["10.0.0.2:6000", "10.0.0.1:6000"]),
+            ["n 10.0.0.1:6000", "n 10.0.0.2:6000", "target-1 h:1"]
+        );
+        assert_eq!(targets(&[]), ["n db.team-a.svc:5432", "target-1 h:1"]);
+    }
+}
+
+#[test]
+fn a_node_behind_a_service_is_called_by_the_services_name() {
+    let text = beside("handler: {type: http, chain: c}")
+        + "chains: [{name: c, hops: [{nodes: [{serviceRef: {name: db, port: sql}, \
+           dialer: {type: wss, tls: {secure: true}}}]}]}]";
+    let lowered = with_services(&text, &db(&["10.0.0.1:6000", "10.0.0.2:6000"])).unwrap();
+    let nodes = &lowered.services[0].chain.hops[0].nodes;
+    assert_eq!(nodes.len(), 2);
+    assert_eq!(nodes[1].addr.to_string(), "10.0.0.2:6000");
+    let DialerConfig::Ws(ws) = &nodes[1].dialer else { panic!() };
+    assert_eq!(ws.host, "db.team-a.svc:5432");
+    assert_eq!(ws.tls.as_ref().unwrap().server_name.as_deref(), Some("db.team-a.svc"));
+}
+
+#[test]
+fn a_service_that_is_not_there_ends_what_needs_it() {
+    let text =
+        |node: &str| beside(&format!("handler: {{type: forward}}, forwarder: {{nodes: [{node}]}}"));
+    for (node, reason, words) in [
+        ("{serviceRef: {name: gone, port: 1}}", Reason::ServiceNotFound, "does not exist"),
+        ("{serviceRef: {name: db, port: 1}}", Reason::ServiceNotFound, "known: 5432 (sql)"),
+    ] {
+        let lowered = with_services(&text(node), &db(&[])).unwrap();
+        assert_eq!(names(&lowered), ["b"]);
+        let missing = missing(&lowered, "a");
+        assert_eq!((missing.len(), missing[0].0), (1, reason));
+        assert!(missing[0].1.contains(words), "{missing:?}");
+    }
+    for (node, words) in [
+        ("{addr: 'h:1', serviceRef: {name: db, port: 1}}", "keep one form"),
+        ("{serviceRef: {name: db}}", "by number or name"),
+        ("{serviceRef: {port: 1}}", "name is missing"),
+    ] {
+        let errors = errors(with_services(&text(node), &db(&[])));
+        assert!(errors.len() == 1 && errors[0].contains(words), "{errors:?}");
+    }
+    let errors = errors(files(&text("{serviceRef: {name: db, port: 1}}")));
+    assert!(errors[0].contains("only the controller follows Services"), "{errors:?}");
 }

@@ -1,0 +1,83 @@
+//! `serviceRef`: a Service instead of an address, and the endpoints behind it.
+
+use super::{LowerContext, Mode};
+use crate::base::{Host, Reason, Target};
+use crate::config::error::Findings;
+use crate::config::raw::{PortRef, ServiceRef};
+use crate::config::services::ServiceState;
+
+/// What stands for the address of a node.
+pub(super) struct Endpoints {
+    /// The Service's own name and port.
+    pub(super) named: Target,
+    /// Its ready endpoints. Without any it is the name, whose dial says what is the matter.
+    pub(super) targets: Vec<Target>,
+}
+
+/// The endpoints of a Service of the tunnel's namespace. They are dialled themselves and not by way
+/// of the cluster's address: so one that fails is seen, and headless Services work.
+pub(super) fn lower(
+    reference: &ServiceRef,
+    addr: &str,
+    path: &str,
+    context: &LowerContext,
+    findings: &mut Findings,
+) -> Option<Endpoints> {
+    let path = format!("{path}.serviceRef");
+    let (name, namespace) = (reference.name.as_str(), context.namespace);
+    if !addr.is_empty() {
+        findings.invalid(&path, "addr stands beside serviceRef; keep one form");
+        return None;
+    }
+    if context.mode == Mode::Files {
+        let message = "only the controller follows Services; write addr";
+        findings.unsupported(&path, message);
+        return None;
+    }
+    if name.is_empty() {
+        findings.invalid(&format!("{path}.name"), "the Service's name is missing");
+        return None;
+    }
+    if reference.port == PortRef::default() {
+        findings.invalid(&format!("{path}.port"), "write the Service's port, by number or name");
+        return None;
+    }
+    let ports = match context.services.map(|services| services.find(namespace, name)) {
+        Some(ServiceState::Known(ports)) => ports,
+        Some(ServiceState::Unread(why)) => {
+            findings.error(&path, Reason::Pending, format!("Service {name:?} is not known: {why}"));
+            return None;
+        }
+        None | Some(ServiceState::Missing) => {
+            let message = format!(
+                "Service {name:?} does not exist in namespace {namespace:?}, or has no port; see \
+                 kubectl get services -n {namespace}"
+            );
+            findings.error(&path, Reason::ServiceNotFound, message);
+            return None;
+        }
+    };
+    let Some(port) = ports.iter().find(|port| port.is(&reference.port)) else {
+        let known = ports.iter().map(|port| match port.name.as_str() {
+            "" => port.number.to_string(),
+            name => format!("{} ({name})", port.number),
+        });
+        let known = known.collect::<Vec<_>>().join(", ");
+        let message = format!("Service {name:?} has no port {}; known: {known}", reference.port);
+        findings.error(&format!("{path}.port"), Reason::ServiceNotFound, message);
+        return None;
+    };
+    let host = Host::Name(format!("{name}.{namespace}.svc"));
+    let named = Target { host: Some(host), port: port.number };
+    let mut targets: Vec<_> = port
+        .ready
+        .iter()
+        .map(|addr| Target { host: Some(Host::Ip(addr.ip())), port: addr.port() })
+        .collect();
+    if targets.is_empty() {
+        let message = format!("Service {name:?} has no ready endpoint on port {}", reference.port);
+        findings.warn(&path, Reason::Accepted, message);
+        targets.push(named.clone());
+    }
+    Some(Endpoints { named, targets })
+}
