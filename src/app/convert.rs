@@ -234,12 +234,12 @@ fn ports_refused(tunnel: &TunnelDoc) -> Vec<Diagnostic> {
         let message = match kind {
             "ws" | "mws" if port == plain => continue,
             "wss" | "mwss" if port == secure => continue,
-            _ if kind != "udp" && port == plain => format!(
-                "port {port} is the front port for ws and mws by default; choose another"
-            ),
-            _ if kind != "udp" && port == secure => format!(
-                "port {port} is the front port for wss and mwss by default; choose another"
-            ),
+            _ if kind != "udp" && port == plain => {
+                format!("port {port} is the front port for ws and mws by default; choose another")
+            }
+            _ if kind != "udp" && port == secure => {
+                format!("port {port} is the front port for wss and mwss by default; choose another")
+            }
             _ if PORTS.contains(&port) => continue,
             _ => format!(
                 "port {port} is outside of {}-{}; choose one of them, or a front port ({plain}, \

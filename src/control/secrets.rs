@@ -50,8 +50,6 @@ struct Entry {
     /// The version that a watch told of since the read that runs began; empty for its end.
     heard: Option<String>,
     failed: Option<(Instant, Duration)>,
-    /// Nothing was ever answered.
-    fresh: bool,
 }
 
 impl Reader {
@@ -87,9 +85,9 @@ impl Reader {
         (!text.is_empty()).then(|| short.map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Whether every wanted Secret was asked for once.
+    /// Whether something is known of every wanted Secret.
     pub(super) fn settled(&self) -> bool {
-        self.entries.values().all(|entry| !entry.fresh)
+        !self.known.0.values().any(|state| matches!(state, SecretState::Unread(_)))
     }
 
     /// Wants this Secret too.
@@ -99,7 +97,7 @@ impl Reader {
         }
         let why = SecretState::Unread("it is being read".into());
         self.known.0.insert(place(&key), why);
-        self.entries.insert(key.clone(), Entry { fresh: true, ..Entry::default() });
+        self.entries.insert(key.clone(), Entry::default());
         self.waiting.insert(key);
         self.start();
     }
@@ -184,7 +182,6 @@ impl Reader {
         // Nobody wants it any more. One that was wanted anew meanwhile only hears of it early.
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.reading = false;
-        let first = std::mem::take(&mut entry.fresh);
         let heard = std::mem::take(&mut entry.heard);
         let known = match &answer {
             Answer::Found { version, .. } => heard.as_ref() == Some(version),
@@ -217,14 +214,14 @@ impl Reader {
                 }
                 match self.known.0.get(&place(key)) {
                     None | Some(SecretState::Unread(_)) => SecretState::Unread(why),
-                    Some(_) => return first,
+                    Some(_) => return false,
                 }
             }
         };
         if again {
             self.waiting.insert(key.clone());
         }
-        self.known.0.insert(place(key), state.clone()) != Some(state) || first
+        self.known.0.insert(place(key), state.clone()) != Some(state)
     }
 
     /// When a failed read is to be tried again.

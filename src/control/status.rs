@@ -103,8 +103,7 @@ impl<'a> Facts<'a> {
         let Verdict::Valid(_) = self.verdict else { return false };
         let newest = Wanted::Newest(self.object.generation);
         let mut others = self.fleet.others.iter().map(|replica| self.seen(replica));
-        let same =
-            |e: &Entry| newest.is(e.generation) && e.secrets.as_deref() == self.secrets;
+        let same = |e: &Entry| newest.is(e.generation) && e.secrets.as_deref() == self.secrets;
         others.any(|seen| !seen.truncated && !seen.entry.is_some_and(same))
     }
 

@@ -21,9 +21,9 @@ pub(in crate::control) fn tunnels(
         let (object, good) = (store.get(key)?, verdict.running()?);
         let names = good.services.iter().map(|(config, _)| &config.name);
         let exceptions = names.filter_map(|name| exception(key, name, snapshot));
-        let closed = good.closed().map(|(name, _)| {
-            (name.clone(), Exception::new(Reason::Pending, NOT_RESOLVED))
-        });
+        let closed = good
+            .closed()
+            .map(|(name, _)| (name.clone(), Exception::new(Reason::Pending, NOT_RESOLVED)));
         let exceptions = exceptions.chain(closed).collect();
         let entry = Entry { generation: good.generation, secrets: secrets(object), exceptions };
         Some((object.uid.clone(), entry))
