@@ -186,3 +186,21 @@ async fn few_are_read_at_once() {
     settle(&mut reader).await;
     assert_eq!(server.asked().len(), 100);
 }
+
+#[tokio::test]
+async fn who_read_the_same_versions_has_the_same_digest() {
+    let server = Server::default();
+    let both = || [key("a/r"), key("a/s")].into_iter();
+    let mut digests = Vec::new();
+    for (r, s) in [(1, 1), (1, 1), (1, 2), (2, 1)] {
+        server.says("a/r", Some(Says::Version(r)));
+        server.says("a/s", Some(Says::Version(s)));
+        let mut reader = server.reader(&[None]);
+        both().for_each(|key| reader.want(key));
+        settle(&mut reader).await;
+        digests.push(reader.digest(both()));
+        assert_eq!(reader.digest([].into_iter()), None);
+    }
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(digests.iter().collect::<BTreeSet<_>>().len(), 3);
+}

@@ -9,8 +9,11 @@ use serde_json::json;
 use super::world::{World, service, translator};
 use crate::base::Reason;
 use crate::control::fleet::Replica;
-use crate::control::report::{Entry, Exception, Report, Tunnels};
+use crate::control::object::Object;
+use crate::control::report::{self, Entry, Exception, Report, Tunnels};
+use crate::control::store::Store;
 use crate::control::translate::Translator;
+use crate::control::watch::Change;
 
 /// A world with one object `a/t`, whose leader is the replica `one`.
 fn world() -> World {
@@ -66,6 +69,28 @@ fn a_replica_that_cannot_bind_is_named_and_the_rest_is_partial() {
     assert_eq!(programmed.message, "service s: replica two: port 8080 is in use");
     assert_eq!(world.condition("a", "t", "Accepted"), "True/Accepted");
     assert_eq!(world.condition("a", "t", "Ready"), "False/Partial");
+}
+
+#[test]
+fn a_service_that_waits_for_its_secret_is_reported_as_one_that_does_not_serve() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"][0]["handler"] = json!({"type": "http", "auth": {"secretRef": {"name": "u"}}});
+    world.create("a", "t", spec);
+    world.settle();
+    let mut store = Store::new(vec![None]);
+    let objects = world.objects.values().cloned().collect();
+    store.change(Change::Listed { scope: 0, objects });
+    let digest = |_: &Object| Some("digest".into());
+    let tunnels = report::tunnels(&world.translation, &store, &world.snapshot(), digest);
+    let entry = &tunnels["uid-1"];
+    assert_eq!(entry.exceptions["s"].reason(), Reason::Pending);
+    assert_eq!(entry.secrets.as_deref(), Some("digest"));
+    world.fleet.others = vec![reports("two", tunnels)];
+    world.settle();
+    assert_eq!(replicas(&world), ["0/1", "0/2", "0/2"]);
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
+    assert_eq!(world.condition("a", "t", "Ready"), "False/SecretNotFound");
 }
 
 #[test]

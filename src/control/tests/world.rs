@@ -174,7 +174,7 @@ impl World {
             .collect()
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let services = self.translation.services.clone();
         let desired = DesiredSet { revision: 1, services };
         let fronts =

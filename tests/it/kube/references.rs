@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use super::controller::Controller;
+use super::controller::{self, Controller};
 use super::secrets::{self, BASIC_AUTH, TlsKnock};
 use super::traffic::{Gost, Tunnel, echo};
 use crate::support::cluster::Cluster;
@@ -100,7 +100,8 @@ fn a_missing_certificate_is_said_and_its_arrival_is_enough() {
     let refused = knock.upgrade(controller.front_tls, "/x");
     assert!(refused.is_err(), "only the self-signed certificate is there: {refused:?}");
     // The front port speaks TLS, whoever is on it.
-    assert_eq!(super::controller::knock(controller.front_tls, "any", "/x"), 0);
+    let plain = controller::knock(([127, 0, 0, 1], controller.front_tls).into(), "any", "/x");
+    assert_eq!(plain, 0);
     secrets::put_pair(cluster, &ns, "edge", &authority.leaf("leaf"));
     eventually("it serves", SOON, || {
         knock.upgrade(controller.front_tls, "/x").is_ok_and(|(status, _)| status == 101)
@@ -235,6 +236,8 @@ fn a_refused_read_is_no_removal() {
     bind("tunnels", "--role=tunnels");
     bind("status", "--role=status");
     bind("secrets", "--role=secrets");
+    let (name, here) = (&*format!("{ns}-poor"), ["-n", "adit-system"]);
+    run(&[&["create", "rolebinding", name, "--role=adit", &account][..], &here].concat());
     let controller = Controller::launch(&cluster.kubeconfig_of(&ns, "poor"), &[&ns], &[]);
     controller.is_ready();
     secrets::put_users(cluster, &ns, &[("ann", "one")]);
