@@ -168,6 +168,8 @@ fn a_replica_whose_port_is_taken_is_named_and_the_others_serve() {
     }]});
     cluster.put(&ns, "edge", db);
     cluster.becomes(&ns, "edge", "Programmed", "False/Partial");
+    // Whose report has not come yet is no replica that counts.
+    counts(cluster, &ns, "edge", "2/3");
     let message = cluster.message(&ns, "edge", "Programmed");
     assert!(message.contains(&format!("replica {}: ", unlucky.pod)), "{message}");
     assert!(message.contains("5432"), "{message}");
@@ -175,7 +177,7 @@ fn a_replica_whose_port_is_taken_is_named_and_the_others_serve() {
         assert!(!message.contains(&fleet.replicas[other].pod), "{message}");
     }
     let status = cluster.tunnel(&ns, "edge")["status"].clone();
-    assert_eq!(status["summary"], json!({"listeners": "1/1", "replicas": "2/3"}));
+    assert_eq!(status["summary"]["listeners"], "1/1");
     assert_eq!(status["listeners"][0]["replicas"], "2/3");
     drop(taken);
     cluster.becomes(&ns, "edge", "Ready", "True/Ready");
