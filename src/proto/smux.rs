@@ -20,7 +20,7 @@
 //! # What GOST drops
 //!
 //! - What comes behind an answer of the http and socks5 handlers in one read, which is one frame: so
-//!   an answer has a frame of its own ([`Session::cut`]).
+//!   an answer has a frame of its own ([`Session::flush`]).
 //! - What comes for a stream that it has opened and not yet put into its table: so nothing is sent on
 //!   a stream of the peer before the peer has sent something on it, or for a moment. A client that
 //!   waits for its target to speak first sends nothing.
