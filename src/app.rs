@@ -4,6 +4,7 @@
 
 mod banner;
 mod check;
+mod classes;
 mod controller;
 mod convert;
 mod files;

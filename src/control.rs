@@ -15,17 +15,21 @@ mod client;
 mod events;
 mod fleet;
 mod lease;
+mod namespaces;
 mod object;
+pub mod policy;
 mod reconcile;
 mod report;
 mod secrets;
 mod services;
 mod status;
 mod store;
+mod surroundings;
 mod translate;
 mod watch;
 mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,7 +38,6 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch as channel};
 
 pub use client::Connection;
-pub use translate::BUILT_IN_CLASS;
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -57,6 +60,8 @@ pub struct ControlOptions {
     pub pod_name: Option<String>,
     /// `--pod-namespace`: a Pod elsewhere cannot own a report.
     pub pod_namespace: Option<String>,
+    /// The classes, now and from now on.
+    pub policy: channel::Receiver<Arc<policy::Policy>>,
     /// The ports of the front sockets: the only ones that a Service of the chart leads to.
     pub fronts: Vec<u16>,
 }
@@ -120,6 +125,7 @@ pub async fn run(
     let (notes, mut noted) = mpsc::channel(events::WAITING);
     let (fleet, mut known) = channel::channel(Default::default());
     let (reports, mut reported) = channel::channel(None);
+    let (labels, labelled) = channel::channel(None);
 
     let names = options.names();
     let namespace = &*options.lease_namespace;
@@ -174,6 +180,13 @@ pub async fn run(
         freshness.clone(),
         metrics.clone(),
     );
+    let surroundings = surroundings::run(
+        client.clone(),
+        options.namespaces.is_empty(),
+        engine.clone(),
+        known.clone(),
+        metrics.clone(),
+    );
     let reconciler = Reconciler::new(Parts {
         secrets: secrets::Reader::new(
             secrets::reads(client.clone()),
@@ -184,6 +197,8 @@ pub async fn run(
         services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),
         translator: translate::Translator::new(fronts.clone()),
+        policy: options.policy.clone(),
+        labels: labelled,
         writer: writer::Writer::new(client.clone(), instance, leadership.clone(), metrics.clone()),
         engine,
         fronts: fronts.clone(),
@@ -195,6 +210,13 @@ pub async fn run(
         events: notes,
         metrics: metrics.clone(),
     });
+    let namespaces = namespaces::run(
+        client.clone(),
+        options.policy.clone(),
+        &labels,
+        freshness.clone(),
+        metrics.clone(),
+    );
     let pod = options.pod_name.clone();
     let events = events::run(client, instance, pod, leadership, metrics.clone(), &mut noted);
 
@@ -206,6 +228,8 @@ pub async fn run(
             _ = watches.next() => Some("watch"),
             _ = pods.run() => Some("watch"),
             _ = others.run() => Some("watch"),
+            _ = namespaces => Some("watch"),
+            _ = surroundings => Some("surroundings"),
             () = reconciler.run(&mut incoming) => Some("reconcile"),
             _ = events => Some("events"),
             _ = candidate.run() => Some("lease"),

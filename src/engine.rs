@@ -13,6 +13,7 @@ mod service;
 pub mod snapshot;
 mod socket;
 mod supervisor;
+mod tenants;
 
 pub use desired::{Claim, Desired, DesiredSet};
 pub use flaw::Flaw;

@@ -16,11 +16,13 @@ mod limited;
 mod limits;
 mod requests;
 mod screened;
+mod tenant;
 mod traffic;
 
 pub use connections::Place;
 pub use limited::Limited;
 pub use screened::Screened;
+pub use tenant::{Berth, Namespace, Seat, Tenant};
 pub use traffic::Meter;
 
 use connections::Connections;
@@ -36,6 +38,10 @@ pub enum Refused {
     Connections,
     /// Too many requests in the last moments.
     Requests,
+    /// The class gives a tunnel no more connections.
+    OfTunnel,
+    /// The class gives a namespace no more connections.
+    OfNamespace,
 }
 
 impl Refused {
@@ -45,6 +51,8 @@ impl Refused {
             Self::Admission => "admission",
             Self::Connections => "connections",
             Self::Requests => "requests",
+            Self::OfTunnel => "tunnel_connections",
+            Self::OfNamespace => "namespace_connections",
         }
     }
 }

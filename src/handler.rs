@@ -122,11 +122,12 @@ impl Handler {
         &self,
         inbound: Inbound,
         meter: Option<Meter>,
+        idle: Option<Duration>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
         let mut access = Access::new(inbound.peer, inbound.local, meter);
-        let result = self.tunnel(inbound.io, &mut access, stop).await;
+        let result = self.tunnel(inbound.io, &mut access, idle, stop).await;
         self.metrics.ended(match &result {
             Ok(closed) => closed.reason.as_str(),
             Err(e) => e.label(),
@@ -139,6 +140,7 @@ impl Handler {
         &self,
         client: BoxIo,
         access: &mut Access,
+        at_most: Option<Duration>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         // Boxed: an idle tunnel must not carry the space of its exchange along.
@@ -156,7 +158,7 @@ impl Handler {
             HandlerConfig::Socks4(_) | HandlerConfig::Socks5(_) | HandlerConfig::Relay(_) => None,
         };
         let datagrams = wrapped.then_some(datagrams::IDLE);
-        let idle = idle.into_iter().chain(self.ttl).chain(datagrams).min();
+        let idle = idle.into_iter().chain(self.ttl).chain(datagrams).chain(at_most).min();
         let options = PipeOptions { idle, linger: self.linger };
         Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
             count(&self.metrics, direction, n);

@@ -43,6 +43,7 @@
 //! - *front port*: a port that services of many objects share, by hostnames and path.
 //! - *remote port*: a port that a chain's last node has for a service (`rtcp`, by BIND). Who comes to it
 //!   is a *peer*.
+//! - *class*: what the operator grants tunnels. *terms*: the part of it that counts while they run.
 //! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
 //! - *association*: datagrams that each have their own destination. *packet*: one with its address.
 //! - *replica*: one process of an installation; all serve. *leader*: the one that writes statuses.
@@ -57,6 +58,7 @@
 //! | a key of a `metadata` map | `config::metadata` |
 //! | who wins a duel for an address | [`engine::plan`] |
 //! | what a condition says | `control::status`; over several replicas: `control::status::fold` |
+//! | what a class allows | [`control::policy`] |
 //! | who leads, which replicas count | `control::lease`, `control::fleet` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |

@@ -5,11 +5,20 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{EXIT_CONFIG, files};
+use super::EXIT_CONFIG;
+use super::classes::Classes;
+use super::files::{self, Loaded};
+use crate::base::{Origin, Reason, ServiceKey};
 use crate::cli::CheckArgs;
 use crate::config::cmdline::{self, Line};
-use crate::config::error::ConfigErrors;
+use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::config::read::TunnelDoc;
+use crate::control::policy::{Labels, Namespaces, Policy, Reserved, Selected, refusals};
 use crate::sidecar::Inputs;
+
+/// The ports that the chart gives a controller.
+const FRONTS: [u16; 2] = [8080, 8443];
+const ADMIN: Option<u16> = Some(9180);
 
 /// Prints every error and warning of files, folders and the command line, and how many services
 /// would run.
@@ -17,8 +26,9 @@ use crate::sidecar::Inputs;
 /// # Errors
 /// If standard input or output is closed, or there is nothing to check.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let nothing = args.files.is_empty() && args.listen.is_empty() && args.forward.is_empty();
     anyhow::ensure!(
-        !(args.files.is_empty() && args.listen.is_empty() && args.forward.is_empty()),
+        !nothing || args.classes.is_some(),
         "nothing to check: give files or folders, or -L and -F"
     );
     let inputs = Inputs::open(&args.files).context("cannot read standard input")?;
@@ -26,9 +36,22 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(line) => (line, Vec::new()),
         Err(ConfigErrors(errors)) => (Line::default(), errors),
     };
+    let policy =
+        match args.classes.as_deref().map(|path| Classes::new(path, FRONTS.into(), ADMIN).load()) {
+            Some(Ok(policy)) => Some(policy),
+            Some(Err(ConfigErrors(found))) => {
+                errors.extend(found);
+                None
+            }
+            None => None,
+        };
     let mut out = std::io::stdout().lock();
     match files::load(&inputs, &line).outcome {
         Ok(loaded) => {
+            if let Some(policy) = &policy {
+                let tunnels = files::merge(&inputs, &line).documents.tunnels;
+                errors.extend(by_class(policy, &tunnels, &loaded));
+            }
             for warning in &loaded.warnings {
                 writeln!(out, "warning: {warning}")?;
             }
@@ -43,4 +66,59 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "error: {error}")?;
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
+}
+
+/// What the classes say of tunnels that are valid in themselves.
+fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for (i, tunnel) in tunnels.iter().enumerate() {
+        let title = tunnel.title();
+        let mut refuse = |reason, message: String| {
+            errors.push(Diagnostic::new("spec.className", reason, message).within(&title));
+        };
+        let name = tunnel.spec.class_name.as_str();
+        let class = match policy.select(Some(name)) {
+            Selected::Class(class) => class,
+            Selected::None => {
+                refuse(Reason::NoClass, "no class is the default: name one".into());
+                continue;
+            }
+            Selected::Foreign => {
+                refuse(Reason::NoClass, format!("class {name:?} is not in the class file"));
+                continue;
+            }
+        };
+        // Labels of namespaces are not known here.
+        let by_name = !matches!(class.namespaces, Namespaces::Labels(_));
+        if by_name && !class.serves(&tunnel.namespace, &Labels::default()) {
+            let message =
+                format!("class {:?} does not serve namespace {}", class.name, tunnel.namespace);
+            refuse(Reason::NotAllowedByClass, message);
+        }
+        let same = |other: &&TunnelDoc| {
+            other.namespace == tunnel.namespace
+                && policy.select(Some(&other.spec.class_name)) == Selected::Class(class)
+        };
+        let before = tunnels.iter().take(i).filter(same).count();
+        if before >= class.tunnels_per_namespace {
+            let message = format!(
+                "class {:?} allows {} tunnels a namespace",
+                class.name, class.tunnels_per_namespace
+            );
+            refuse(Reason::QuotaExceeded, message);
+        }
+        let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
+        let raw = &tunnel.spec.config;
+        let key = |name: &str| ServiceKey::new(origin.clone(), name);
+        let services: Vec<_> =
+            raw.services.iter().filter_map(|s| loaded.services.get(&key(&s.name))).collect();
+        // One without a name has another here; a suspended tunnel has none.
+        if services.len() == raw.services.len() {
+            let services = services.into_iter().map(|service| &*service.config);
+            let reserved = Reserved { fronts: &FRONTS, admin: ADMIN };
+            let refused = refusals(class, &tunnel.namespace, raw, services, reserved);
+            errors.extend(refused.err().into_iter().flat_map(|found| found.within(&title).0));
+        }
+    }
+    errors
 }

@@ -1,21 +1,21 @@
 //! `adit controller`: services of the cluster's WsTunnel objects.
 
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use ipnet::IpNet;
+use tokio::sync::watch;
 
+use super::classes::Classes;
 use super::process::{Process, ProcessOptions};
 use crate::cli::ControllerArgs;
+use crate::control::policy::Policy;
 use crate::control::{self, Connection, ControlOptions};
 use crate::engine::{Front, Ports};
 use crate::net::guard::{Guard, GuardConfig};
 use crate::net::resolve::{Resolver, Search};
-
-/// Ports that a tunnel may bind besides the front ports: not privileged, below the range that is
-/// kept for allocation, below the kernel's ephemeral ports.
-pub(super) const PORTS: RangeInclusive<u16> = 1024..=19999;
 
 /// Where the Lease and the reports are when no flag and no Pod says so: the namespace of
 /// deploy/install.yaml.
@@ -24,15 +24,8 @@ const NAMESPACE: &str = "adit-system";
 /// Runs until a signal, or until a part of the controller ended, which ends the process.
 ///
 /// # Errors
-/// No way to the API server, a front or admin port that is taken.
+/// A class file that is wrong, no way to the API server, a front or admin port that is taken.
 pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
-    let connection = Connection::open(args.kubeconfig.as_deref()).await?;
-    let api_server = connection.api_addresses().await.into_iter().map(IpNet::from);
-    let guard = GuardConfig {
-        allow: args.allow_egress,
-        deny: args.deny_egress.into_iter().chain(api_server).collect(),
-        own: args.pod_ip,
-    };
     let fronts = vec![
         Front { addr: args.front_http, tls: false },
         Front { addr: args.front_https, tls: true },
@@ -46,8 +39,29 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         front_ports.first() != front_ports.last(),
         "--front-https: has the port of --front-http; choose another one"
     );
+    let classes = args.classes.as_deref();
+    let mut classes =
+        classes.map(|path| Classes::new(path, front_ports.clone(), Some(args.admin.port)));
+    let policy = match &mut classes {
+        Some(classes) => classes.load().context("--classes")?,
+        None => Policy::built_in(),
+    };
+    let (policy, governs) = watch::channel(Arc::new(policy));
+    let connection = Connection::open(args.kubeconfig.as_deref()).await?;
+    let api_server = connection.api_addresses().await.into_iter().map(IpNet::from);
+    let guard = GuardConfig {
+        allow: args.allow_egress,
+        deny: args.deny_egress.into_iter().chain(api_server).collect(),
+        own: args.pod_ip,
+    };
     let options = ProcessOptions {
-        ports: Ports { fronts, reserved: vec![args.admin.port], allowed: Some(PORTS) },
+        ports: Ports {
+            fronts,
+            reserved: vec![args.admin.port],
+            handshakes: Some(args.front_handshakes),
+            // Which others tunnels may have, their classes say.
+            allowed: None,
+        },
         guard: Guard::controller(guard),
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
         admin: Some((args.admin, false)),
@@ -61,6 +75,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         lease_namespace: lease_namespace.unwrap_or_else(|| NAMESPACE.into()),
         pod_name: args.pod_name,
         pod_namespace: args.pod_namespace,
+        policy: governs,
         fronts: front_ports,
     };
     let control = control::run(
@@ -73,6 +88,15 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     );
     // The controller's end is the beginning of the drain: it gives the Lease back, in a few seconds.
     let control = async { control.await.map_err(anyhow::Error::from) };
-    tokio::try_join!(process.serve(), control)?;
+    let follow = async {
+        match &mut classes {
+            Some(classes) => classes.follow(&process, &policy).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = async { tokio::try_join!(process.serve(), control) } => ended.map(|_| ())?,
+        () = follow => {}
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::controller::PORTS;
 use super::{files, output};
 use crate::base::{ListenAddr, Reason};
 use crate::cli::{ConvertArgs, Form, Format};
@@ -18,6 +17,7 @@ use crate::config::files::{Need, referenced};
 use crate::config::lower::{LowerContext, Lowered, is_about_outside, lower, lower_tunnel};
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
+use crate::control::policy::Class;
 use crate::crd;
 use crate::sidecar::Inputs;
 
@@ -224,8 +224,9 @@ fn of_cluster(text: &str, notes: &mut Notes) -> Result<(), ConfigErrors> {
     Ok(())
 }
 
-/// Ports that the controller does not give away, unless its flags say other ones.
+/// Ports that the controller does not give away, unless its flags or its classes say other ones.
 fn ports_refused(tunnel: &TunnelDoc) -> Vec<Diagnostic> {
+    let bind = Class::built_in().bind;
     let mut refused = Vec::new();
     for (i, service) in tunnel.spec.config.services.iter().enumerate() {
         let Ok(ListenAddr { port, .. }) = service.addr.parse() else { continue };
@@ -240,12 +241,10 @@ fn ports_refused(tunnel: &TunnelDoc) -> Vec<Diagnostic> {
             _ if kind != "udp" && port == secure => {
                 format!("port {port} is the front port for wss and mwss by default; choose another")
             }
-            _ if PORTS.contains(&port) => continue,
+            _ if bind.contains(port) => continue,
             _ => format!(
-                "port {port} is outside of {}-{}; choose one of them, or a front port ({plain}, \
-                 {secure} with TLS)",
-                PORTS.start(),
-                PORTS.end(),
+                "port {port} is outside of {bind}; choose one of them, or a front port ({plain}, \
+                 {secure} with TLS)"
             ),
         };
         let path = format!("services[{i}].addr");

@@ -186,6 +186,7 @@ fn take(
                         claim: Claim::default(),
                         drain,
                         closed: false,
+                        terms: None,
                     },
                 )
             }));

@@ -35,12 +35,18 @@ reasons! {
     Unsupported,
     /// A target on the controller's own loopback interface.
     LoopbackTarget,
-    /// No controller answers for `spec.className`.
+    /// The class of the object does not allow it.
+    NotAllowedByClass,
+    /// It names no class, and none is the default.
     NoClass,
+    /// The class of the object has other hostnames.
+    HostnameNotAllowed,
     /// The path cannot be served.
     PathNotAllowed,
     /// The port cannot be claimed.
     PortNotAllowed,
+    /// The class of the object allows no more in this namespace.
+    QuotaExceeded,
     /// Another service has the host and path.
     HostConflict,
     /// Another service has the port, or the port speaks something else.

@@ -125,12 +125,19 @@ pub struct ControllerArgs {
     /// The name of this installation, as in the field manager of status writes
     #[arg(long, default_value = "adit", env = "ADIT_INSTANCE")]
     pub instance: String,
+    /// The classes: what tunnels may do. Read again when it changes; without it there is one class,
+    /// adit, the default
+    #[arg(long, value_name = "FILE", env = "ADIT_CLASSES")]
+    pub classes: Option<PathBuf>,
     /// The front port without TLS: ws and mws, shared by hostnames and path
     #[arg(long, value_name = "ADDR", default_value = ":8080", env = "ADIT_FRONT_HTTP")]
     pub front_http: ListenAddr,
     /// The front port with TLS: wss and mwss, shared by hostnames and path
     #[arg(long, value_name = "ADDR", default_value = ":8443", env = "ADIT_FRONT_HTTPS")]
     pub front_https: ListenAddr,
+    /// WebSocket handshakes that may be in flight, 64 of one source address (or /64) at most
+    #[arg(long, value_name = "N", default_value_t = 1024, env = "ADIT_FRONT_HANDSHAKES")]
+    pub front_handshakes: usize,
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,
@@ -190,6 +197,10 @@ pub struct CheckArgs {
     /// A hop of the chain that the -L services dial through. Repeatable, in order
     #[arg(short = 'F', value_name = "URL")]
     pub forward: Vec<String>,
+    /// Check this class file, and WsTunnels against its classes, as a controller on the chart's ports
+    /// would
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
 }
 
 /// Arguments of `convert`.

@@ -8,6 +8,7 @@ mod gates;
 mod handler;
 mod listener;
 mod names;
+mod terms;
 mod tls;
 
 pub use chain::{
@@ -25,6 +26,7 @@ pub use listener::{
     UdpListenerConfig, WsListenerConfig, WsPath,
 };
 pub use names::{Hosts, Names, Nameserver, Prefer, ResolverConfig};
+pub use terms::{Egress, Terms};
 pub use tls::{Certificate, ClientTls, Pem, ServerTls, TlsVersion};
 
 use std::sync::Arc;

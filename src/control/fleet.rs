@@ -5,8 +5,9 @@
 //! our own clock: one that we have only ever seen unchanged does not count yet. So neither a Pod
 //! that is gone nor a process that was killed is ever counted for long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub(super) struct PodView {
     uid: Arc<str>,
     ready: bool,
     deleting: bool,
+    /// Of which application, by the recommended labels.
+    app: Option<[Arc<str>; 2]>,
+    /// Its own addresses and those of its host, as long as it has them.
+    ips: Vec<IpAddr>,
 }
 
 impl PodView {
@@ -55,8 +60,28 @@ impl PodView {
                 .flatten()
                 .any(|c| c.type_ == "Ready" && c.status == "True"),
             deleting: pod.metadata.deletion_timestamp.is_some(),
+            app: app(pod),
+            ips: ips(pod),
         }
     }
+}
+
+fn app(pod: &Pod) -> Option<[Arc<str>; 2]> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let label = |name: &str| labels.get(&format!("app.kubernetes.io/{name}")).map(|v| v.as_str());
+    Some([label("name")?.into(), label("instance")?.into()])
+}
+
+fn ips(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        // Another may have them by now.
+        return Vec::new();
+    }
+    let pods = status.pod_ips.iter().flatten().map(|ip| &ip.ip);
+    let hosts = status.host_ips.iter().flatten().map(|ip| &ip.ip);
+    let single = status.pod_ip.iter().chain(&status.host_ip);
+    pods.chain(hosts).chain(single).filter_map(|ip| ip.parse().ok()).collect()
 }
 
 /// A report as it is stored.
@@ -88,6 +113,8 @@ pub(crate) struct Fleet {
     pub(crate) pod: Option<report::Pod>,
     /// How often this process's own report was seen to be gone.
     pub(crate) losses: u64,
+    /// Of all Pods of the installation and their hosts, ready or not.
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// Another replica.
@@ -241,7 +268,25 @@ impl Roster {
             own: self.pod.as_ref().is_none_or(|pod| self.is_ready(pod)),
             pod: self.pod.clone(),
             losses: self.losses,
+            addresses: self.addresses(),
         }
+    }
+
+    /// A Pod is one of ours if it is this process's, if a report is from it, or if it is of the same
+    /// application: one that starts has no report yet.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let own = self.names.pod.as_ref().and_then(|name| self.pods.get(name));
+        let app = own.and_then(|pod| pod.app.as_ref());
+        let reports = self.reports.values();
+        let reported: HashSet<&str> =
+            reports.filter_map(|(report, _)| Some(&*report.pod.as_ref()?.uid)).collect();
+        let ours = self.pods.values().filter(|pod| {
+            own.is_some_and(|own| own.uid == pod.uid)
+                || reported.contains(&*pod.uid)
+                || app.is_some() && pod.app.as_ref() == app
+        });
+        let addresses: BTreeSet<IpAddr> = ours.flat_map(|pod| pod.ips.iter().copied()).collect();
+        addresses.into_iter().collect()
     }
 
     fn counts(&self, report: &Report, renewed: Option<Instant>, now: Instant) -> bool {

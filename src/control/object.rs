@@ -8,7 +8,6 @@ use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::BUILT_IN_CLASS;
 use super::status::Status;
 use crate::base::Origin;
 use crate::config::raw::TunnelSpec;
@@ -91,15 +90,15 @@ impl Object {
 }
 
 impl Object {
-    /// The Secrets that its spec names, if it may be ours.
+    /// The Secrets that its spec names, unless it is going.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Key> {
-        let names = self.ours().into_iter().flat_map(|spec| spec.config.secrets());
+        let names = self.stays().into_iter().flat_map(|spec| spec.config.secrets());
         names.map(|name| self.beside(name))
     }
 
     /// The Services that its spec names, likewise.
     pub(crate) fn services(&self) -> impl Iterator<Item = Key> {
-        let names = self.ours().into_iter().flat_map(|spec| spec.config.service_refs());
+        let names = self.stays().into_iter().flat_map(|spec| spec.config.service_refs());
         names.map(|name| self.beside(name))
     }
 
@@ -107,9 +106,8 @@ impl Object {
         Key { namespace: self.key.namespace.clone(), name: name.into() }
     }
 
-    fn ours(&self) -> Option<&TunnelSpec> {
-        let ours = self.class.as_deref().is_none_or(|class| class == BUILT_IN_CLASS);
-        self.spec.as_ref().ok().map(|spec| &**spec).filter(|_| ours && !self.deleting)
+    fn stays(&self) -> Option<&TunnelSpec> {
+        self.spec.as_ref().ok().map(|spec| &**spec).filter(|_| !self.deleting)
     }
 }
 

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::BUILT_IN_CLASS;
 use super::News;
 use super::events::{Note, notes};
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
+use super::policy::{Labels, Policy, Selected};
 use super::report::{self, Tunnels};
 use super::secrets::Reader;
 use super::services::Directory;
@@ -54,6 +54,10 @@ pub(super) struct Reconciler {
     /// Until when the first translation waits for what objects refer to.
     patience: Instant,
     translator: Translator,
+    policy: watch::Receiver<Arc<Policy>>,
+    labels: watch::Receiver<Option<Arc<Labels>>>,
+    /// The translator has classes to go by.
+    governed: bool,
     writer: Writer,
     engine: Engine,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -73,6 +77,8 @@ pub(super) struct Reconciler {
     nobody: Option<Instant>,
     /// When a status that was held back may be looked at again.
     held: Option<Instant>,
+    /// The classes whose tunnels are counted.
+    counted: BTreeSet<String>,
     listed: watch::Sender<bool>,
     events: mpsc::Sender<Note>,
     metrics: Metrics,
@@ -125,6 +131,9 @@ pub(super) struct Parts {
     pub(super) services: Directory,
     pub(super) services_wanted: watch::Sender<bool>,
     pub(super) translator: Translator,
+    pub(super) policy: watch::Receiver<Arc<Policy>>,
+    /// The labels of namespaces, once they are known.
+    pub(super) labels: watch::Receiver<Option<Arc<Labels>>>,
     pub(super) writer: Writer,
     pub(super) engine: Engine,
     pub(super) fronts: Vec<u16>,
@@ -150,6 +159,9 @@ impl Reconciler {
             services_wanted: parts.services_wanted,
             patience: Instant::now() + PATIENCE,
             translator: parts.translator,
+            policy: parts.policy,
+            labels: parts.labels,
+            governed: false,
             writer: parts.writer,
             engine: parts.engine,
             fronts: parts.fronts,
@@ -164,6 +176,7 @@ impl Reconciler {
             reports: parts.reports,
             nobody: None,
             held: None,
+            counted: BTreeSet::new(),
             listed: parts.listed,
             events: parts.events,
             metrics: parts.metrics,
@@ -175,6 +188,8 @@ impl Reconciler {
         let mut agenda = Agenda::default();
         let mut snapshots = self.snapshots.clone();
         let (mut leadership, mut fleet) = (self.leadership.clone(), self.fleet.clone());
+        let (mut policy, mut labels) = (self.policy.clone(), self.labels.clone());
+        self.govern();
         let mut look = tokio::time::interval(LOOK);
         loop {
             if let Some(when) = self.held.take() {
@@ -226,6 +241,16 @@ impl Reconciler {
                     self.say();
                     agenda.look_soon(true);
                 }
+                () = heard(&mut policy) => {
+                    if self.govern() {
+                        agenda.changed();
+                    }
+                }
+                () = heard(&mut labels) => {
+                    if self.govern() {
+                        agenda.changed();
+                    }
+                }
                 () = leadership.changed() => {
                     self.lead();
                     agenda.look_soon(true);
@@ -254,11 +279,27 @@ impl Reconciler {
     fn complete(&self) -> bool {
         let services = self.services.settled() || !*self.services_wanted.borrow();
         let references = self.secrets.settled() && services;
-        self.store.complete() && (self.revision > 0 || references || self.impatient())
+        self.governed
+            && self.store.complete()
+            && (self.revision > 0 || references || self.impatient())
     }
 
     fn impatient(&self) -> bool {
         self.patience <= Instant::now()
+    }
+
+    /// Goes by the newest classes, once all is known that they go by: until then those before them
+    /// count, so that nobody is cut for want of an answer. Whether it does.
+    fn govern(&mut self) -> bool {
+        let (policy, labels) = (self.policy.borrow().clone(), self.labels.borrow().clone());
+        if policy.needs_labels() && labels.is_none() {
+            return false;
+        }
+        self.translator.govern(policy, labels.unwrap_or_default());
+        self.governed = true;
+        let ours: Vec<_> = self.store.objects().cloned().collect();
+        ours.iter().for_each(|object| self.want(object));
+        true
     }
 
     /// Takes a change in; whether it may change what runs.
@@ -302,7 +343,11 @@ impl Reconciler {
         }
     }
 
+    /// What an object refers to is read from now on, unless the object is another installation's.
     fn want(&mut self, object: &Object) {
+        if !self.translator.is_ours(object) {
+            return;
+        }
         for key in object.secrets() {
             self.secrets.want(key);
         }
@@ -314,9 +359,10 @@ impl Reconciler {
     /// Hands the engine what shall run, if that is not what it has.
     fn translate(&mut self) {
         // Also those of specs that go on running behind an edit that is refused.
-        let wanted = self.store.objects().flat_map(Object::secrets);
+        let ours = self.store.objects().filter(|object| self.translator.is_ours(object));
+        let wanted = ours.clone().flat_map(Object::secrets);
         self.secrets.keep(&wanted.chain(self.translator.secrets()).collect());
-        let services = self.store.objects().flat_map(Object::services);
+        let services = ours.flat_map(Object::services);
         let services = services.chain(self.translator.services()).collect();
         let outside =
             Outside { secrets: self.secrets.known(), services: &self.services.known(&services) };
@@ -369,13 +415,31 @@ impl Reconciler {
         if !self.leads {
             return;
         }
-        let mut ready = [0i64; 3];
-        for status in self.look(keys) {
-            count(&mut ready, &status);
+        let policy = self.translator.policy();
+        let mut ready: BTreeMap<String, [i64; 3]> =
+            policy.classes().map(|class| (class.name.clone(), [0; 3])).collect();
+        let looked = self.look(keys);
+        let policy = self.translator.policy();
+        for (key, status) in looked {
+            let class = self.store.get(&key).map(|object| policy.select(object.class.as_deref()));
+            let name = match class {
+                Some(Selected::Class(class)) => class.name.as_str(),
+                _ => "",
+            };
+            count(ready.entry(name.into()).or_default(), &status);
         }
-        for (state, count) in ["True", "False", "Unknown"].into_iter().zip(ready) {
-            self.metrics.tunnels.with_label_values(&[BUILT_IN_CLASS, state]).set(count);
+        for (class, counts) in &ready {
+            for (state, count) in ["True", "False", "Unknown"].into_iter().zip(*counts) {
+                self.metrics.tunnels.with_label_values(&[class.as_str(), state]).set(count);
+            }
         }
+        // A class that is gone has none.
+        for class in self.counted.iter().filter(|class| !ready.contains_key(*class)) {
+            for state in ["True", "False", "Unknown"] {
+                self.metrics.tunnels.with_label_values(&[class.as_str(), state]).set(0);
+            }
+        }
+        self.counted = ready.into_keys().collect();
     }
 
     /// The same for objects that only had their status written: what it should say is what it was.
@@ -384,7 +448,7 @@ impl Reconciler {
         self.look(keys);
     }
 
-    fn look(&mut self, keys: Vec<Key>) -> Vec<Status> {
+    fn look(&mut self, keys: Vec<Key>) -> Vec<(Key, Status)> {
         let snapshot = self.snapshots.borrow().clone();
         let fleet = self.fleet.borrow().clone();
         // The process on its way out says nothing: the next one knows better.
@@ -404,7 +468,11 @@ impl Reconciler {
             }
         }
         let now = Timestamp::now();
-        keys.iter().filter_map(|key| self.look_at(key, &snapshot, &fleet, now)).collect()
+        let looked = |key: Key| {
+            let status = self.look_at(&key, &snapshot, &fleet, now)?;
+            Some((key, status))
+        };
+        keys.into_iter().filter_map(looked).collect()
     }
 
     /// What the object shall say; it is written if it does not say so yet.
@@ -469,5 +537,12 @@ async fn at(when: Option<Instant>) {
     match when {
         Some(when) => sleep_until(when).await,
         None => pending().await,
+    }
+}
+
+/// Waits for news; who sends none any more has said all.
+async fn heard<T>(news: &mut watch::Receiver<T>) {
+    if news.changed().await.is_err() {
+        pending::<()>().await;
     }
 }

@@ -1,6 +1,7 @@
 //! The controller without an API server and without sockets: objects in, plan, statuses back.
 
 mod claims;
+mod classes;
 mod references;
 mod replicas;
 mod statuses;

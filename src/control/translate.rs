@@ -4,6 +4,7 @@
 //! last and what its Secrets held then, and who holds which address. The outcome does not depend on
 //! the order of the objects.
 
+mod admission;
 mod judged;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 use super::claim::Ledger;
 use super::object::{Key, Object};
+use super::policy::{Class, Labels, Policy, Selected};
 use crate::base::{Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
@@ -21,15 +23,11 @@ use crate::config::model::ServiceConfig;
 use crate::config::secrets::{Kept, Secrets};
 use crate::config::services::Services;
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
+use admission::Rules;
 use judged::{Judged, Sight};
-
-/// The class that is served without a class file.
-pub const BUILT_IN_CLASS: &str = "adit";
 
 /// `spec.drain.timeout` when it is not set.
 const DRAIN: Duration = Duration::from_secs(60);
-/// The longest `spec.drain.timeout` that counts (`limits.maxDrain` of the built-in class).
-const MAX_DRAIN: Duration = Duration::from_secs(600);
 
 /// How long what is open may go on when a service loses a Secret that it needs.
 const CLOSED: Duration = Duration::from_secs(30);
@@ -43,11 +41,11 @@ pub(crate) enum Verdict {
     Valid(Arc<Good>),
     /// `spec.suspend`: nothing runs. The errors that it would have otherwise, if any.
     Suspended(Option<ConfigErrors>),
-    /// Its spec has errors; what it ran before goes on.
+    /// Its spec has errors, or its class does not allow it; what it ran before goes on.
     Rejected {
         /// What is wrong.
         errors: ConfigErrors,
-        /// What goes on running, if this process ever ran it.
+        /// What goes on running, if this process ever ran it and its class still allows it.
         previous: Option<Arc<Good>>,
     },
 }
@@ -110,6 +108,8 @@ pub(crate) struct Outside<'a> {
 #[derive(Debug)]
 pub(crate) struct Translator {
     fronts: Vec<u16>,
+    policy: Arc<Policy>,
+    labels: Arc<Labels>,
     /// By uid: validating again what did not change would make each event cost as much as all.
     seen: HashMap<Arc<str>, Seen>,
     /// Who holds what.
@@ -126,13 +126,33 @@ struct Seen {
     /// What TLS Secrets held when they were last used.
     kept: Kept,
     /// What services ran as, and the digest of their claims: one that is closed keeps its address.
-    ran: BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>,
+    ran: Ran,
 }
+
+/// Services with the digests of their claims, by name.
+type Ran = BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>;
 
 impl Translator {
     /// A translator without memories, for a process with these front ports.
     pub(crate) fn new(fronts: Vec<u16>) -> Self {
-        Self { fronts, seen: HashMap::new(), ledger: Ledger::default() }
+        let policy = Arc::new(Policy::built_in());
+        let (labels, seen, ledger) = Default::default();
+        Self { fronts, policy, labels, seen, ledger }
+    }
+
+    /// Goes by these classes and these labels of namespaces from the next translation on.
+    pub(crate) fn govern(&mut self, policy: Arc<Policy>, labels: Arc<Labels>) {
+        (self.policy, self.labels) = (policy, labels);
+    }
+
+    /// Whether an object is of one of the classes.
+    pub(crate) fn is_ours(&self, object: &Object) -> bool {
+        matches!(self.policy.select(object.class.as_deref()), Selected::Class(_))
+    }
+
+    /// The classes.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The Secrets that running services need, whatever the specs say by now.
@@ -158,14 +178,27 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Translation {
         let mut outcome = Translation::default();
+        let policy = self.policy.clone();
+        let beyond = admission::beyond_quota(&policy, objects.clone());
         for object in objects.clone() {
             if object.deleting {
                 // Gone for traffic; only somebody's finalizer keeps the object.
                 self.ledger.keep_services(object, &HashSet::new());
                 continue;
             }
-            let verdict = self.verdict(object, outside);
-            self.desire(object, &verdict, &mut outcome.services);
+            let verdict = match policy.select(object.class.as_deref()) {
+                Selected::Foreign => Verdict::Foreign,
+                Selected::None => admission::no_class(),
+                Selected::Class(class) => {
+                    let beyond = beyond.contains(&*object.uid);
+                    let verdict = self.verdict(object, class, beyond, outside);
+                    self.desire(object, class, &verdict, &mut outcome.services);
+                    verdict
+                }
+            };
+            if verdict.running().is_none() {
+                self.ledger.keep_services(object, &HashSet::new());
+            }
             outcome.verdicts.insert(object.key.clone(), verdict);
         }
         let uids: HashSet<&str> = objects.map(|object| &*object.uid).collect();
@@ -194,22 +227,29 @@ impl Translator {
         }
     }
 
-    fn verdict(&mut self, object: &Object, outside: Outside<'_>) -> Verdict {
-        if object.class.as_deref().is_some_and(|class| class != BUILT_IN_CLASS) {
-            return Verdict::Foreign;
-        }
+    fn verdict(
+        &mut self,
+        object: &Object,
+        class: &Class,
+        beyond: bool,
+        outside: Outside<'_>,
+    ) -> Verdict {
+        let namespace = &*object.key.namespace;
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let sight = Sight { outside, namespace: &object.key.namespace, fronts: &self.fronts };
+        let sight = Sight { outside, namespace, fronts: &self.fronts };
         seen.look(object, &sight);
-        let outcome = &seen.current.outcome;
+        let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
+        let outcome = seen.admit(&rules, beyond);
         if object.spec.as_ref().is_ok_and(|spec| spec.suspend) {
-            return Verdict::Suspended(outcome.as_ref().err().cloned());
+            return Verdict::Suspended(outcome.err());
         }
         match outcome {
-            Ok(good) => Verdict::Valid(good.clone()),
+            Ok(good) => Verdict::Valid(good),
             Err(errors) => {
-                let previous = seen.last.as_ref().and_then(|last| last.outcome.as_ref().ok());
-                Verdict::Rejected { errors: errors.clone(), previous: previous.cloned() }
+                // The class has the last word, also on what ran before it was narrowed.
+                let previous = seen.last.as_ref().filter(|_| !beyond);
+                let previous = previous.and_then(|last| rules.allow(last, &seen.ran).ok());
+                Verdict::Rejected { errors, previous }
             }
         }
     }
@@ -217,6 +257,7 @@ impl Translator {
     fn desire(
         &mut self,
         object: &Object,
+        class: &Class,
         verdict: &Verdict,
         services: &mut BTreeMap<ServiceKey, Desired>,
     ) {
@@ -229,6 +270,8 @@ impl Translator {
             .chain(closed.clone().map(|(name, _)| &**name));
         self.ledger.keep_services(object, &names.collect());
         let Some(good) = running else { return };
+        let whole = good.drain.min(class.max_drain);
+        let terms = || Some(class.terms.clone());
         let Some(seen) = self.seen.get_mut(&object.uid) else { return };
         for (name, references) in closed {
             let Some((config, claim)) = seen.ran.get(name) else { continue };
@@ -238,18 +281,21 @@ impl Translator {
             // Who uses a Service that is gone proved who they are.
             let of_service = |d: &Diagnostic| d.reason == Reason::ServiceNotFound;
             let drain = match references.missing.iter().all(of_service) {
-                true => good.drain,
-                false => good.drain.min(CLOSED),
+                true => whole,
+                false => whole.min(CLOSED),
             };
-            services.insert(key, Desired { config: config.clone(), claim, drain, closed: true });
+            let config = config.clone();
+            let desired = Desired { config, claim, drain, closed: true, terms: terms() };
+            services.insert(key, desired);
         }
         for (config, digest) in open {
             let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
             let held_since = self.ledger.since(object, &config.name, digest);
             let claim = Claim { held_since, created: object.created };
-            let (config, drain) = (config.clone(), good.drain);
+            let config = config.clone();
             seen.ran.insert(config.name.clone(), (config.clone(), digest.clone()));
-            services.insert(key, Desired { config, claim, drain, closed: false });
+            let desired = Desired { config, claim, drain: whole, closed: false, terms: terms() };
+            services.insert(key, desired);
         }
     }
 }

@@ -19,7 +19,9 @@ use tokio::time::{Instant, timeout};
 
 use super::object::Key;
 use crate::metrics::Metrics;
-pub(super) use kind::{Kind, Metadata, Source, Whole, pods, reports, resource, tunnels};
+pub(super) use kind::{
+    Kind, Metadata, Source, Whole, namespaces, pods, reports, resource, tunnels,
+};
 
 /// After this the server ends a watch, and it is renewed: a rotated token takes effect by then.
 const WATCH: Duration = Duration::from_secs(60);

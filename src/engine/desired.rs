@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::base::ServiceKey;
-use crate::config::model::ServiceConfig;
+use crate::config::model::{ServiceConfig, Terms};
 
 /// Every service that shall run, as one value: ports are global to the process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Desired {
     pub drain: Duration,
     /// It keeps its address from others and serves nobody: what it needs is missing.
     pub closed: bool,
+    /// What its tunnel may do besides; `None` is everything: files.
+    pub terms: Option<Arc<Terms>>,
 }
 
 /// A rank in a duel for an address, host or path: a claim that was granted beats one that was not,

@@ -1,5 +1,6 @@
 //! What the rooms above hold of the engine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::desired::DesiredSet;
 use super::plan::Ports;
 use super::service::Services;
 use super::snapshot::Snapshot;
-use super::socket::Surroundings;
+use super::socket::{HANDSHAKES, Surroundings};
 use super::supervisor::{Drain, Supervisor};
 use crate::metrics::Metrics;
 use crate::net::dial::Dial;
@@ -34,6 +35,7 @@ pub struct Engine {
     desired: watch::Sender<Arc<DesiredSet>>,
     drains: mpsc::Sender<Drain>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    guard: Arc<Guard>,
 }
 
 impl Engine {
@@ -44,8 +46,14 @@ impl Engine {
         let (drains, drained) = mpsc::channel(1);
         let tracker = TaskTracker::new();
         let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
-        let surroundings =
-            Surroundings::new(&options.ports.fronts, tracker.clone(), options.metrics.clone());
+        let handshakes = options.ports.handshakes.unwrap_or(HANDSHAKES);
+        let surroundings = Surroundings::new(
+            &options.ports.fronts,
+            handshakes,
+            tracker.clone(),
+            options.metrics.clone(),
+        );
+        let guard = options.guard.clone();
         let supervisor = Supervisor {
             ports: options.ports,
             services,
@@ -65,12 +73,18 @@ impl Engine {
         #[allow(clippy::disallowed_methods)]
         // The supervisor outlives the tracker that it waits for.
         tokio::spawn(supervisor.run());
-        Self { desired, drains, snapshot }
+        Self { desired, drains, snapshot, guard }
     }
 
     /// Says what shall run. Returns at once; of several sets in a row the last one counts.
     pub fn apply(&self, desired: DesiredSet) {
         self.desired.send_replace(Arc::new(desired));
+    }
+
+    /// Addresses that no tunnel may connect to: those of the installation's own Pods and their
+    /// hosts, and of the API server, as far as they are known now.
+    pub fn keep_from(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>) {
+        self.guard.surroundings().replace(own, api_server);
     }
 
     /// What runs, now and from now on.

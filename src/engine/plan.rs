@@ -16,6 +16,8 @@ pub struct Ports {
     pub fronts: Vec<Front>,
     /// Ports that no service may have: the admin port.
     pub reserved: Vec<u16>,
+    /// Handshakes that may be in flight where there are front ports; `None` is 1024.
+    pub handshakes: Option<usize>,
     /// Ports that services may have besides the fronts; `None` is any.
     pub allowed: Option<RangeInclusive<u16>>,
 }

@@ -12,9 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use super::flaw;
 use super::layout::RemoteBind;
+use super::tenants::Tenants;
 use crate::base::ServiceKey;
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
-use crate::gate::{Gate, Limited, Meter, Place, Refused};
+use crate::gate::{Berth, Gate, Limited, Meter, Place, Refused, Seat, Tenant};
 use crate::handler::{Handler, HandlerContext};
 use crate::io::{Accept, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
@@ -27,6 +28,7 @@ pub(super) struct Service {
     key: ServiceKey,
     handler: ArcSwap<Handler>,
     gate: ArcSwap<Gate>,
+    tenant: Option<Arc<Tenant>>,
     tls: ArcSwapOption<Tls>,
     /// Its streams are datagrams.
     datagrams: AtomicBool,
@@ -57,6 +59,8 @@ struct Prepared {
 struct Pass {
     meter: Option<Meter>,
     _place: Option<Arc<Place>>,
+    /// Of a session.
+    berth: Option<Arc<Berth>>,
 }
 
 /// Takes the streams of one connection.
@@ -91,17 +95,21 @@ impl Service {
             self.refused(inbound.peer, why);
             return None;
         }
+        let taken = pass.berth.as_ref().and_then(Berth::take);
+        let seat = taken.is_none().then(|| self.seat()).transpose();
+        let seat = seat.map_err(|why| self.refused(inbound.peer, why)).ok()?;
         if let Some(meter) = &pass.meter {
             let datagrams = self.datagrams.load(Ordering::Relaxed);
             inbound.io = Box::new(Limited::new(inbound.io, meter.clone(), datagrams));
         }
         let handler = self.handler.load_full();
         let meter = pass.meter.clone();
+        let idle = self.tenant.as_ref().and_then(|tenant| tenant.idle_timeout());
         let stop = self.stop.clone();
         let serve = async move {
             // The handler logs and counts how it ends.
-            let _ = handler.serve(inbound, meter, &stop).await;
-            drop(pass);
+            let _ = handler.serve(inbound, meter, idle, &stop).await;
+            drop((pass, taken, seat));
         };
         Some(self.streams.track_future(serve))
     }
@@ -117,7 +125,12 @@ impl Service {
     fn enter(&self, peer: SocketAddr) -> Option<Pass> {
         let gate = self.gate.load();
         let place = gate.enter(peer.ip()).map_err(|why| self.refused(peer, why)).ok()?;
-        Some(Pass { meter: gate.meter(peer.ip()), _place: place.map(Arc::new) })
+        Some(Pass { meter: gate.meter(peer.ip()), _place: place.map(Arc::new), berth: None })
+    }
+
+    /// A place within the limits of the tunnel's class.
+    fn seat(&self) -> Result<Option<Seat>, Refused> {
+        self.tenant.as_ref().map(Tenant::enter).transpose()
     }
 }
 
@@ -136,7 +149,9 @@ impl Accept for Service {
     }
 
     fn session(self: Arc<Self>, peer: SocketAddr) -> Option<Arc<dyn Accept>> {
-        let pass = self.enter(peer)?;
+        let mut pass = self.enter(peer)?;
+        let seat = self.seat().map_err(|why| self.refused(peer, why)).ok()?;
+        pass.berth = seat.map(Berth::new);
         Some(Arc::new(Session { service: self, pass }))
     }
 
@@ -172,6 +187,8 @@ pub(super) struct Services {
     pub metrics: Metrics,
     /// Every task of the engine.
     pub tracker: TaskTracker,
+    /// Whose they are.
+    pub tenants: Tenants,
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
@@ -183,8 +200,8 @@ pub(super) struct Services {
 impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
-        let (running, prepared, unowned, cut) = Default::default();
-        Self { dialer, metrics, tracker, running, prepared, unowned, cut }
+        let (tenants, running, prepared, unowned, cut) = Default::default();
+        Self { dialer, metrics, tracker, tenants, running, prepared, unowned, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -278,6 +295,7 @@ impl Services {
             key: key.clone(),
             handler: ArcSwap::new(handler),
             gate: ArcSwap::from_pointee(Gate::new(&config.gates)),
+            tenant: self.tenants.get(&key.origin),
             tls: ArcSwapOption::from(tls),
             datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),
@@ -320,7 +338,8 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::config::model::{Admission, Gates, Limits};
+    use crate::config::model::{Admission, Gates, Limits, Terms};
+    use crate::engine::Desired;
     use crate::engine::tests::{Doubles, forward};
 
     /// A client's end, and whether it was closed without a word.
@@ -393,6 +412,45 @@ mod tests {
         drop(session);
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(service.session(peer).is_some(), "its place is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limits_of_a_class_count_streams_and_sessions_of_all_its_services() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let (key, config) = forward();
+        let terms = Terms {
+            connections_of_tunnel: 2,
+            connections_of_namespace: 10,
+            idle_timeout: Some(Duration::from_secs(30)),
+            ..Terms::default()
+        };
+        let terms = Some(Arc::new(terms));
+        let (claim, drain) = Default::default();
+        let desired = Desired { config: config.clone(), claim, drain, closed: false, terms };
+        services.tenants.govern(&[(key.clone(), desired)].into());
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let service = services.get(&key).unwrap();
+        let (first, refused) = comes(&service, 1).await;
+        assert!(!refused);
+        let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+        let session = service.clone().session(peer).unwrap();
+        assert!(service.clone().session(peer).is_none());
+        let stream = || {
+            let (io, client) = tokio::io::duplex(64);
+            session.accept(Inbound { io: Box::new(io), peer, local: peer });
+            client
+        };
+        let (stream_of_session, mut two) = (stream(), stream());
+        assert!(two.read_u8().await.is_err(), "a second stream of a session is one more");
+        assert!(services.metrics.encode().unwrap().contains("reason=\"tunnel_connections\""));
+        drop(stream_of_session);
+        drop(session);
+        // Nothing moves: the class ends it.
+        let (_target, mut first) = (targets.recv().await.unwrap(), first);
+        let ended = tokio::time::timeout(Duration::from_secs(31), first.read_u8()).await;
+        assert!(ended.is_ok(), "it goes on");
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ use udp::UdpPort;
 /// Handshakes of the process that may be in flight, and where tenants share a front port, those of
 /// one source address (or /64): a tenant's limits cannot apply before Host and path say whose they
 /// are. Without tenants a client may open all its tunnels at once, as to gost.
-const HANDSHAKES: usize = 1024;
+pub(super) const HANDSHAKES: usize = 1024;
 const HANDSHAKES_OF_A_SOURCE: usize = 64;
 
 /// What every socket shares.
@@ -42,10 +42,15 @@ pub(super) struct Surroundings {
 pub(super) type Standing = Result<SocketAddr, (Reason, String)>;
 
 impl Surroundings {
-    /// Of a process with these front ports.
-    pub(super) fn new(fronts: &[Front], tracker: TaskTracker, metrics: Metrics) -> Self {
-        let of_a_source = if fronts.is_empty() { HANDSHAKES } else { HANDSHAKES_OF_A_SOURCE };
-        let handshakes = Handshakes::new(HANDSHAKES, of_a_source);
+    /// Of a process with these front ports, and so many handshakes in flight.
+    pub(super) fn new(
+        fronts: &[Front],
+        handshakes: usize,
+        tracker: TaskTracker,
+        metrics: Metrics,
+    ) -> Self {
+        let of_a_source = if fronts.is_empty() { handshakes } else { HANDSHAKES_OF_A_SOURCE };
+        let handshakes = Handshakes::new(handshakes, of_a_source);
         let (fronts, changed) = (fronts.to_vec(), Arc::default());
         Self { handshakes, fronts, tracker, metrics, changed }
     }

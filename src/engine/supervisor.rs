@@ -77,6 +77,8 @@ impl Supervisor {
     fn reconcile(&mut self) {
         let began = Instant::now();
         let desired = self.desired.borrow_and_update().clone();
+        self.services.tenants.govern(&desired.services);
+        self.guard.classes().replace(self.services.tenants.terms());
         let mut plan = Plan::build(&desired, &self.ports);
         for (key, service) in desired.services.iter().filter(|(_, service)| service.closed) {
             self.drains_of.insert(key.clone(), service.drain);
@@ -314,6 +316,7 @@ fn words(error: &BindError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::socket::HANDSHAKES;
     use crate::engine::tests::Doubles;
 
     fn supervisor() -> Supervisor {
@@ -323,7 +326,7 @@ mod tests {
         Supervisor {
             ports: Ports::default(),
             guard: Arc::default(),
-            surroundings: Surroundings::new(&[], tracker.clone(), metrics.clone()),
+            surroundings: Surroundings::new(&[], HANDSHAKES, tracker.clone(), metrics.clone()),
             services,
             metrics,
             desired: watch::channel(Arc::default()).1,

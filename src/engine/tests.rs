@@ -99,6 +99,7 @@ fn desired(name: &str, port: u16, listener: ListenerConfig, claim: Claim) -> Des
         send_proxy_protocol: None,
     });
     Desired {
+        terms: None,
         config: Arc::new(ServiceConfig::new(name, ListenAddr::port(port), listener, handler)),
         claim,
         drain: Duration::from_secs(60),
@@ -122,6 +123,7 @@ fn front() -> Ports {
     Ports {
         fronts: vec![Front { addr: ListenAddr::port(8080), tls: false }],
         reserved: vec![9180],
+        handshakes: None,
         allowed: Some(1024..=19999),
     }
 }

@@ -195,7 +195,7 @@ mod tests {
         let (ours, mut client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
         let served =
-            tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), None, &stop));
+            tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), None, None, &stop));
         let stopped = async {
             client.write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -209,7 +209,7 @@ mod tests {
     async fn a_tunnel_costs_little_while_it_is_idle() {
         let (ours, _client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
-        let size = size_of_val(&handler.serve(inbound(ours), None, &stop));
+        let size = size_of_val(&handler.serve(inbound(ours), None, None, &stop));
         assert!(size <= 2048, "{size} bytes");
     }
 

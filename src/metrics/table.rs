@@ -69,7 +69,7 @@ pub const TABLE: &[MetricDoc] = &[
     doc(
         "adit_refused_total",
         &["namespace", "tunnel", "service", "reason"],
-        "What the service's own rules refused: admission, connections, requests, bypass.",
+        "What the service's own rules refused: admission, connections, requests, bypass; or its class: tunnel_connections, namespace_connections.",
     ),
     doc(
         "adit_datagrams_dropped_total",

@@ -1,13 +1,16 @@
 //! The egress guard: which resolved addresses a tunnel may connect to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::RwLock;
 
 use crate::base::{Network, Origin};
+use crate::config::model::Terms;
 
 /// Why an address is not allowed. A closed set: it labels `adit_egress_denied_total{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,10 +27,14 @@ pub enum Denied {
     Multicast,
     /// 255.255.255.255.
     Broadcast,
-    /// This process's own pod or host.
+    /// A pod of the installation, or its host.
     Own,
     /// The operator's list.
     Listed,
+    /// `egress.deny` of the tunnel's class.
+    Class,
+    /// Private, where the tunnel's class says `denyPrivate`.
+    Private,
 }
 
 impl Denied {
@@ -42,6 +49,8 @@ impl Denied {
             Self::Broadcast => "broadcast",
             Self::Own => "own",
             Self::Listed => "listed",
+            Self::Class => "class",
+            Self::Private => "private",
         }
     }
 }
@@ -55,8 +64,10 @@ impl fmt::Display for Denied {
             Self::Metadata => "a cloud's metadata service",
             Self::Multicast => "a multicast address",
             Self::Broadcast => "the broadcast address",
-            Self::Own => "an address of this pod",
+            Self::Own => "an address of the controller's own pods or their hosts",
             Self::Listed => "the API server, or denied by the flags of the process",
+            Self::Class => "denied by the tunnel's class",
+            Self::Private => "a private address, which the tunnel's class denies",
         })
     }
 }
@@ -78,6 +89,8 @@ pub struct Guard {
     /// `None` allows everything.
     config: Option<GuardConfig>,
     local: LocalPorts,
+    classes: Classes,
+    surroundings: Surroundings,
 }
 
 impl Guard {
@@ -88,7 +101,7 @@ impl Guard {
 
     /// A controller's guard: tenants must not reach what only the controller's place can reach.
     pub fn controller(config: GuardConfig) -> Self {
-        Self { config: Some(config), local: LocalPorts::default() }
+        Self { config: Some(config), ..Self::default() }
     }
 
     /// Whether anything is forbidden at all.
@@ -99,6 +112,16 @@ impl Guard {
     /// The ports that an origin's own listeners have on this machine.
     pub fn local_ports(&self) -> &LocalPorts {
         &self.local
+    }
+
+    /// What the classes of origins deny.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// What the process has found out about its place.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// Whether `origin` may connect to this address.
@@ -124,11 +147,12 @@ impl Guard {
             }
             Some(denied) => Some(denied),
             None if config.own.iter().any(|own| unwrapped(*own) == plain) => Some(Denied::Own),
-            None => config
-                .deny
-                .iter()
-                .any(|net| net.contains(&plain) || net.contains(&ip))
-                .then_some(Denied::Listed),
+            None if config.deny.iter().any(|net| net.contains(&plain) || net.contains(&ip)) => {
+                Some(Denied::Listed)
+            }
+            None => {
+                self.surroundings.denies(plain).or_else(|| self.classes.denies(origin, [plain, ip]))
+            }
         };
         denied.map_or(Ok(()), Err)
     }
@@ -150,6 +174,66 @@ impl LocalPorts {
 
     fn has(&self, origin: &Origin, network: Network, port: u16) -> bool {
         self.0.read().contains(&(origin.clone(), network, port))
+    }
+}
+
+/// The rules of classes, by origin. They only narrow.
+#[derive(Debug, Default)]
+pub struct Classes(ArcSwap<HashMap<Origin, Arc<Terms>>>);
+
+impl Classes {
+    /// Says whose class has which rules, from the next connection on.
+    pub fn replace(&self, rules: HashMap<Origin, Arc<Terms>>) {
+        self.0.store(Arc::new(rules));
+    }
+
+    /// `ips`: the same address in its clothes and without.
+    fn denies(&self, origin: &Origin, ips: [IpAddr; 2]) -> Option<Denied> {
+        let rules = self.0.load();
+        let egress = &rules.get(origin)?.egress;
+        let among = |nets: &[IpNet]| nets.iter().any(|net| ips.iter().any(|ip| net.contains(ip)));
+        if among(&egress.allow) {
+            None
+        } else if among(&egress.deny) {
+            Some(Denied::Class)
+        } else {
+            let private = egress.deny_private && ips.into_iter().any(is_private);
+            private.then_some(Denied::Private)
+        }
+    }
+}
+
+/// Addresses that are found out while the process runs.
+#[derive(Debug, Default)]
+pub struct Surroundings(RwLock<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    own: HashSet<IpAddr>,
+    api_server: HashSet<IpAddr>,
+}
+
+impl Surroundings {
+    /// Says which addresses the installation's Pods and their hosts have, and the API server.
+    pub fn replace(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>) {
+        let set = |ips: Vec<IpAddr>| ips.into_iter().map(unwrapped).collect();
+        *self.0.write() = Found { own: set(own), api_server: set(api_server) };
+    }
+
+    fn denies(&self, plain: IpAddr) -> Option<Denied> {
+        let found = self.0.read();
+        if found.own.contains(&plain) {
+            return Some(Denied::Own);
+        }
+        found.api_server.contains(&plain).then_some(Denied::Listed)
+    }
+}
+
+/// RFC 1918, RFC 6598 (shared by carriers, and by some clusters for Pods) and RFC 4193.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || matches!(ip.octets(), [100, 64..=127, ..]),
+        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }
 
@@ -267,6 +351,56 @@ mod tests {
         assert_eq!(guard.check(&other, Network::Tcp, ip, 1080), Err(Denied::Loopback));
         guard.local_ports().replace(HashSet::new());
         assert_eq!(guard.check(&mine, Network::Tcp, ip, 1080), Err(Denied::Loopback));
+    }
+
+    #[test]
+    fn a_class_denies_besides_and_allows_no_more() {
+        let guard = guard();
+        let (mine, other) = (Origin::tunnel("ns", "a"), Origin::tunnel("ns", "b"));
+        let egress = crate::config::model::Egress {
+            deny: vec!["8.8.0.0/16".parse().unwrap()],
+            allow: ["10.5.0.0/16", "8.8.8.8/32", "127.0.0.0/8", "10.96.0.0/16"]
+                .map(|net| net.parse().unwrap())
+                .into(),
+            deny_private: true,
+        };
+        let terms = Terms { egress, ..Terms::default() };
+        guard.classes().replace([(mine.clone(), Arc::new(terms))].into());
+        let verdict = |origin: &Origin, ip: &str| {
+            guard.check(origin, Network::Tcp, ip.parse().unwrap(), 80).err()
+        };
+        for (ip, denied) in [
+            ("8.8.4.4", Some(Denied::Class)),
+            ("::ffff:8.8.4.4", Some(Denied::Class)),
+            ("8.8.8.8", None),
+            ("9.9.9.9", None),
+            ("10.0.0.1", Some(Denied::Private)),
+            ("::ffff:10.0.0.1", Some(Denied::Private)),
+            ("100.64.0.1", Some(Denied::Private)),
+            ("fd12::1", Some(Denied::Private)),
+            ("10.5.0.1", None),
+            // What nobody may, a class cannot give.
+            ("127.0.0.1", Some(Denied::Loopback)),
+            ("10.96.0.1", Some(Denied::Listed)),
+        ] {
+            assert_eq!(verdict(&mine, ip), denied, "{ip}");
+        }
+        assert_eq!(verdict(&other, "8.8.4.4"), None);
+        guard.classes().replace(HashMap::new());
+        assert_eq!(verdict(&mine, "8.8.4.4"), None);
+    }
+
+    #[test]
+    fn what_is_found_out_later_is_denied_too() {
+        let guard = guard();
+        let of = |ip: &str| guard.check(&Origin::Files, Network::Udp, ip.parse().unwrap(), 80);
+        assert_eq!(of("10.7.0.1"), Ok(()));
+        let ip = |text: &str| text.parse().unwrap();
+        guard.surroundings().replace(vec![ip("10.7.0.1"), ip("fd00::7")], vec![ip("172.18.0.2")]);
+        assert_eq!(of("10.7.0.1"), Err(Denied::Own));
+        assert_eq!(of("::ffff:10.7.0.1"), Err(Denied::Own));
+        assert_eq!(of("fd00::7"), Err(Denied::Own));
+        assert_eq!(of("172.18.0.2"), Err(Denied::Listed));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod admission;
+mod classes;
 mod controller;
 mod convert;
 mod drain;
 mod duels;
 mod fleet;
+mod guard;
 mod many;
 mod namespaced;
 mod outage;

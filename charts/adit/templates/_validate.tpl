@@ -51,6 +51,16 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- $errors = append $errors "serviceAccount.name: is required when serviceAccount.create is false: otherwise every pod of the namespace's default account would get the controller's rights." }}
 {{- end }}
 
+{{- $labelled := include "adit.labelledClasses" . | trim }}
+{{- if and $labelled .Values.watch.namespaces }}
+{{- $errors = append $errors (printf "classes: namespaces.matchLabels of %s needs a right to watch all namespaces, which watch.namespaces is there to avoid. Write namespaces.names." $labelled) }}
+{{- end }}
+{{- $defaults := 0 }}
+{{- range .Values.classes }}{{ if .default }}{{ $defaults = add1 $defaults }}{{ end }}{{ end }}
+{{- if gt (int $defaults) 1 }}
+{{- $errors = append $errors "classes: more than one has default: true. Leave it to one." }}
+{{- end }}
+
 {{- if and .Values.crds.install (not (.Files.Get "files/wstunnels.adit.dev.yaml")) }}
 {{- $errors = append $errors "crds.install: the chart lacks files/wstunnels.adit.dev.yaml. Run deploy/render, or set crds.install=false." }}
 {{- end }}

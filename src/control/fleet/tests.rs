@@ -151,3 +151,33 @@ async fn without_rights_to_the_lists_the_replica_counts_alone_after_a_while() {
     let known = fleet.borrow();
     assert!(known.listed && known.own && known.others.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_the_installation_have_addresses_that_are_kept_from_tunnels() {
+    let at = |name: &str, uid: &str, app: &str, phase: &str, last: u8| {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "system", "uid": uid, "labels":
+                {"app.kubernetes.io/name": app, "app.kubernetes.io/instance": "adit"}},
+            "status": {"phase": phase, "podIP": format!("10.0.0.{last}"),
+                "podIPs": [{"ip": format!("10.0.0.{last}")}, {"ip": format!("fd00::{last}")}],
+                "hostIPs": [{"ip": "192.168.0.1"}]},
+        }))
+        .unwrap();
+        PodView::read(&pod)
+    };
+    let mut roster = roster();
+    let pods = vec![
+        at("one", "uid-1", "adit", "Running", 1),
+        // It starts, and has no report.
+        at("two", "uid-2", "adit", "Pending", 2),
+        at("three", "uid-3", "renamed", "Running", 3),
+        at("ended", "uid-4", "adit", "Failed", 4),
+        at("other", "uid-5", "database", "Running", 5),
+    ];
+    lists(&mut roster, pods, vec![stored("three", Ok("uid-3"))]);
+    let found = roster.fleet(Instant::now()).addresses;
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let wanted =
+        ["10.0.0.1", "10.0.0.2", "10.0.0.3", "192.168.0.1", "fd00::1", "fd00::2", "fd00::3"];
+    assert_eq!(found, wanted);
+}

@@ -179,10 +179,8 @@ impl World {
         let desired = DesiredSet { revision: 1, services };
         let fronts =
             [8080, 8443].map(|port| Front { addr: ListenAddr::port(port), tls: port == 8443 });
-        let plan = Plan::build(
-            &desired,
-            &Ports { fronts: fronts.into(), reserved: vec![9180], allowed: None },
-        );
+        let ports = Ports { fronts: fronts.into(), reserved: vec![9180], ..Ports::default() };
+        let plan = Plan::build(&desired, &ports);
         let state = |key: &ServiceKey| {
             let port = desired.services[key].config.listen.port;
             match plan.refused.get(key).cloned() {

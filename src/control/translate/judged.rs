@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DRAIN, Good, MAX_DRAIN, Outside, Seen};
+use super::{DRAIN, Good, Outside, Seen};
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
@@ -24,7 +24,9 @@ pub(super) struct Sight<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     /// `None` if it does not decode.
-    spec: Option<Arc<TunnelSpec>>,
+    pub(super) spec: Option<Arc<TunnelSpec>>,
+    /// Its class lets it run.
+    pub(super) allowed: bool,
     /// The generation of the spec.
     generation: i64,
     /// The Secrets that it names, as they were.
@@ -50,7 +52,7 @@ impl Judged {
         let none = Diagnostic::new("spec", Reason::Pending, "it was not looked at yet");
         let (secrets, services) = Default::default();
         let outcome = Err(ConfigErrors::one(none));
-        Self { spec: None, generation: 0, secrets, services, outcome }
+        Self { spec: None, allowed: false, generation: 0, secrets, services, outcome }
     }
 
     /// What an object's spec comes to.
@@ -78,7 +80,7 @@ impl Judged {
             remember(&lowered, &secrets, kept);
             Arc::new(good(lowered, generation))
         });
-        Self { spec: Some(spec), generation, secrets, services, outcome }
+        Self { spec: Some(spec), allowed: false, generation, secrets, services, outcome }
     }
 
     /// Judges the same spec again if what it refers to is something else.
@@ -93,7 +95,9 @@ impl Judged {
             return;
         }
         if let Some(spec) = &self.spec {
+            let allowed = self.allowed;
             *self = Self::of_spec(spec.clone(), self.generation, sight, kept);
+            self.allowed = allowed;
         }
     }
 }
@@ -119,14 +123,12 @@ impl Seen {
             let judged = Judged::of(object, sight, &mut self.kept);
             let before = std::mem::replace(&mut self.current, judged);
             self.generation = object.generation;
-            if before.outcome.is_ok() {
+            if before.allowed && before.outcome.is_ok() {
                 self.last = Some(before);
             }
         }
-        if self.current.outcome.is_ok() {
-            self.last = None;
-        } else if let Some(last) = &mut self.last {
-            // What goes on behind a refused edit loses its users like everybody else.
+        // What goes on behind a refused edit loses its users like everybody else.
+        if let Some(last) = &mut self.last {
             last.refresh(sight, &mut self.kept);
         }
         let needed = |name: &String| {
@@ -164,6 +166,6 @@ fn good(lowered: Lowered, generation: i64) -> Good {
         generation,
         references: lowered.references,
         warnings: lowered.warnings.iter().map(ToString::to_string).collect(),
-        drain: lowered.drain.unwrap_or(DRAIN).min(MAX_DRAIN),
+        drain: lowered.drain.unwrap_or(DRAIN),
     }
 }

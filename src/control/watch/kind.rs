@@ -5,7 +5,7 @@ use std::future::Future;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{
     ApiResource, DynamicObject, ListParams, ObjectList, PartialObjectMeta, WatchEvent, WatchParams,
 };
@@ -13,6 +13,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::control::fleet::{PodView, Stored};
+use crate::control::namespaces::Labelled;
 use crate::control::object::Object;
 use crate::control::report::LABEL;
 use crate::crd;
@@ -129,6 +130,11 @@ pub(in crate::control) fn reports(
     let source = Whole(Api::namespaced(client, namespace));
     let kind = Kind::new("configmaps", source, Stored::read);
     Kind { labels: Some(format!("{LABEL}={instance}")), ..kind }
+}
+
+/// All namespaces, for their labels.
+pub(in crate::control) fn namespaces(client: Client) -> Kind<Metadata<Namespace>, Labelled> {
+    Kind::new("namespaces", Metadata(Api::all(client)), Labelled::read)
 }
 
 /// The resource that is watched and patched.

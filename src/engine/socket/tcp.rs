@@ -151,6 +151,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::engine::socket::HANDSHAKES;
     use crate::engine::tests::{Doubles, forward};
     use crate::io::AsyncIo;
 
@@ -158,7 +159,8 @@ mod tests {
     async fn who_comes_before_the_route_is_served_by_it() {
         let (doubles, mut targets) = Doubles::new();
         let mut services = doubles.services();
-        let around = Surroundings::new(&[], services.tracker.clone(), services.metrics.clone());
+        let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
+        let around = Surroundings::new(&[], HANDSHAKES, tracker, metrics);
         let mut socket = TcpSocket::bind(&"127.0.0.1:0".parse().unwrap(), &around).unwrap();
         let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
         client.write_all(b"hello").await.unwrap();

@@ -17,6 +17,10 @@ use super::sound::{
 const GOOD: &[&[&str]] = &[
     &[],
     &["--set", "crds.install=false"],
+    &[
+        "--set-json",
+        r#"classes=[{"name":"a","default":true,"namespaces":{"matchLabels":{"tunnels":"yes"}},"limits":{"tunnelsPerNamespace":5}},{"name":"b","namespaces":{"names":["x"]},"ports":{"bind":5000}}]"#,
+    ],
     &["--set", "watch.namespaces={team-a,team-b}"],
     &["--set", "rbac.create=false", "--set", "rbac.aggregate=false"],
     &["--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"],
@@ -179,6 +183,23 @@ const BAD: &[(&[&str], &str)] = &[
         &["--set", "front.allowOpenProxies=true", "--set", "front.ingress.enabled=true"],
         "front.ingress.hosts",
     ),
+    (&["--set-json", r#"classes=[{"name":"a","namespaces":{"all":true},"path":["/x"]}]"#], "path"),
+    (
+        &[
+            "--set",
+            "watch.namespaces={x}",
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"matchLabels":{"t":"y"}}}]"#,
+        ],
+        "namespaces.matchLabels of a",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","default":true,"namespaces":{"all":true}},{"name":"b","default":true,"namespaces":{"all":true}}]"#,
+        ],
+        "more than one has default",
+    ),
     (&["--set", "front.service.nodePorts.http=30080"], "front.service.nodePorts.http"),
     (
         &["--set", "front.service.externalTrafficPolicy=Local"],
@@ -285,6 +306,23 @@ fn values_become_flags() {
     {
         assert!(args.contains(&flag.to_string()), "{flag} is not in {args:?}");
     }
+}
+
+#[test]
+fn the_classes_of_the_values_are_a_class_file_and_the_shipped_one_is_the_built_in() {
+    use adit::control::policy::{Policy, Reserved};
+    let reserved = Reserved { fronts: &[8080, 8443], admin: Some(9180) };
+    let classes = |values: &[&str]| {
+        let objects = render(values);
+        let map = the(&objects, "ConfigMap")["data"]["classes.yaml"].as_str().unwrap().to_string();
+        Policy::read([("classes.yaml", &*map)], reserved).unwrap()
+    };
+    assert_eq!(classes(&[]), Policy::built_in());
+    let labelled = r#"classes=[{"name":"a","namespaces":{"matchLabels":{"t":"y"}}}]"#;
+    assert!(classes(&["--set-json", labelled]).needs_labels());
+    let rules = |values: &[&str]| serde_json::to_string(&of_kind(&render(values), "ClusterRole"));
+    assert!(rules(&["--set-json", labelled]).unwrap().contains("namespaces"));
+    assert!(!rules(&[]).unwrap().contains("namespaces"));
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Controller {
         http::get(self.admin, path).map_or(0, |response| response.status)
     }
 
+    /// What a probe answers.
+    pub fn body(&self, path: &str) -> String {
+        http::get(self.admin, path).map_or_else(|e| e.to_string(), |response| response.text())
+    }
+
     /// The sum of a metric's samples whose labels contain all of `labels`.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         metric(self.admin, name, labels)

@@ -1,7 +1,7 @@
 //! Several replicas of one installation, each a process on a host of its own with a Pod object.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
@@ -23,7 +23,7 @@ pub struct Fleet<'a> {
     instance: String,
     // Processes end before their hosts, and hosts before their network.
     pub replicas: Vec<Replica>,
-    _lan: Lan,
+    lan: Lan,
 }
 
 /// One of them.
@@ -59,7 +59,7 @@ impl<'a> Fleet<'a> {
             Replica { pod, process: Process::spawn(&mut command), host }
         });
         let replicas = replicas.collect();
-        let fleet = Self { cluster, instance, replicas, _lan: lan };
+        let fleet = Self { cluster, instance, replicas, lan };
         for replica in &fleet.replicas {
             eventually("the replica is ready", Duration::from_secs(20), || {
                 http::get(replica.admin(), "/readyz").is_ok_and(|response| response.status == 200)
@@ -67,6 +67,11 @@ impl<'a> Fleet<'a> {
             fleet.pod_is_ready(replica, true);
         }
         fleet
+    }
+
+    /// The test itself, as replicas see it: where they reach the API server.
+    pub fn gateway(&self) -> IpAddr {
+        self.lan.gateway()
     }
 
     /// What the kubelet says of a replica.
@@ -157,7 +162,7 @@ impl Drop for Fleet<'_> {
 }
 
 /// A Pod of the controller's ServiceAccount that no kubelet runs.
-fn make_pod(cluster: &Cluster, name: &str, addr: std::net::IpAddr) {
+fn make_pod(cluster: &Cluster, name: &str, addr: IpAddr) {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": SYSTEM},

@@ -100,6 +100,15 @@ impl Tunnel {
         });
     }
 
+    /// Waits until the other side ends it.
+    pub fn ends_early(self) {
+        let mut rest = Vec::new();
+        let ended = (&self.stream).read_to_end(&mut rest);
+        let late = |e: &std::io::Error| e.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!ended.as_ref().is_err_and(late), "it goes on");
+        assert!(rest.is_empty());
+    }
+
     /// Ends it: nothing more may come.
     pub fn finish(self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

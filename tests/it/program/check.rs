@@ -41,6 +41,33 @@ fn a_typo_that_would_open_a_door_is_refused_by_check_and_by_a_start() {
 }
 
 #[test]
+fn a_class_file_is_checked_and_tunnels_against_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let classes = folder.path().join("classes.yaml");
+    let flag = format!("--classes={}", classes.display());
+    std::fs::write(&classes, "classes: [{name: a, namespaces: {all: true}, path: [/]}]").unwrap();
+    let mut adit = Process::adit(&["check", &flag]);
+    assert_eq!(adit.ends(Duration::from_secs(10)).code(), Some(64));
+    assert!(adit.printed().contains("classes[0]: unknown field `path`"), "{}", adit.printed());
+
+    let text = "classes: [{name: a, default: true, namespaces: {names: [team]}, paths: [/t]}]";
+    std::fs::write(&classes, text).unwrap();
+    let tunnel = TYPO.replace("authr", "auther");
+    let (code, printed) = adit_on(&["check", &flag], &tunnel);
+    assert_eq!(code, Some(64), "{printed}");
+    for part in [
+        "WsTunnel default/t: spec.className: class \"a\" does not serve",
+        "does not allow path /ws",
+    ] {
+        assert!(printed.contains(part), "{part}:\n{printed}");
+    }
+    std::fs::write(&classes, "classes: [{name: a, default: true, namespaces: {all: true}}]")
+        .unwrap();
+    let (code, printed) = adit_on(&["check", &flag], &tunnel);
+    assert_eq!(code, Some(0), "{printed}");
+}
+
+#[test]
 fn every_error_is_reported_at_once_with_its_path() {
     let (code, printed) = adit_on(
         &["check"],

@@ -13,6 +13,7 @@ use crate::config::model::{
     MuxConfig, NodeConfig, RelayConnectorConfig, RtcpListenerConfig, Selector, ServiceConfig,
     Standing as NodeStanding,
 };
+use crate::engine::socket::HANDSHAKES;
 use crate::engine::tests::{Doubles, forward};
 use crate::engine::{Claim, Desired, DesiredSet, Engine, EngineOptions, Ports, ServiceState};
 use crate::io::AsyncIo;
@@ -61,7 +62,8 @@ impl World {
     fn gated(gates: Gates) -> Self {
         let (doubles, dialled) = Doubles::new();
         let mut services = doubles.services();
-        let around = Surroundings::new(&[], services.tracker.clone(), services.metrics.clone());
+        let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
+        let around = Surroundings::new(&[], HANDSHAKES, tracker, metrics);
         let (key, config) = remote("first");
         let config = Arc::new(ServiceConfig { gates, ..(*config).clone() });
         services.prepare(&key, &config).unwrap();
@@ -311,6 +313,7 @@ async fn the_snapshot_and_the_metric_follow_the_node_and_a_new_handler_keeps_the
         services: [(
             key.clone(),
             Desired {
+                terms: None,
                 config: Arc::new(config.clone()),
                 claim: Claim::default(),
                 drain: Duration::from_secs(60),

@@ -1,0 +1,74 @@
+//! The class file of `--classes`, and its changes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::process::Process;
+use crate::base::Reason;
+use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::control::policy::{Policy, Reserved};
+use crate::sidecar::{Inputs, Look};
+
+/// A class file that can be read again.
+pub(super) struct Classes {
+    inputs: Inputs,
+    fronts: Vec<u16>,
+    admin: Option<u16>,
+    seen: Look,
+}
+
+impl Classes {
+    /// The file, or folder, for a process with these ports.
+    pub(super) fn new(path: &Path, fronts: Vec<u16>, admin: Option<u16>) -> Self {
+        Self { inputs: Inputs::folder(path), fronts, admin, seen: Look::default() }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub(super) fn load(&mut self) -> Result<Policy, ConfigErrors> {
+        self.seen = self.inputs.look([]);
+        let mut files = Vec::new();
+        let mut errors = Vec::new();
+        for file in self.inputs.read() {
+            match file {
+                Ok(file) => files.push(file),
+                Err((name, error)) => {
+                    errors.push(Diagnostic::new(name, Reason::Invalid, error.to_string()));
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        let texts = files.iter().map(|file| (&*file.name, &*file.text));
+        Policy::read(texts, Reserved { fronts: &self.fronts, admin: self.admin })
+    }
+
+    /// Takes changes over for as long as the process lives. A file that is wrong changes nothing:
+    /// the classes before it stay, and the log, `/readyz` and metrics say so.
+    pub(super) async fn follow(&mut self, process: &Process, policy: &watch::Sender<Arc<Policy>>) {
+        let metrics = &process.metrics;
+        loop {
+            self.inputs.changed(&self.seen).await;
+            match self.load() {
+                Ok(classes) => {
+                    process.refused_change.send_replace(None);
+                    metrics.config_last_reload_successful.set(1);
+                    let names: Vec<_> = classes.classes().map(|class| &*class.name).collect();
+                    tracing::info!(classes = names.join(", "), "classes taken over");
+                    policy.send_replace(Arc::new(classes));
+                }
+                Err(errors) => {
+                    metrics.config_reload_failures.inc();
+                    metrics.config_last_reload_successful.set(0);
+                    tracing::warn!(error = %errors, "classes refused, those before them stay");
+                    process.refused_change.send_replace(Some(errors.to_string()));
+                }
+            }
+        }
+    }
+}

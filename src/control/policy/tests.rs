@@ -1,0 +1,195 @@
+//! Class files, and what classes say of tunnels.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::lower::{LowerContext, lower_tunnel};
+use crate::config::raw::TunnelSpec;
+use crate::config::secrets::Secrets;
+
+const RESERVED: Reserved<'_> = Reserved { fronts: &[8080], admin: Some(9180) };
+
+fn read(text: &str) -> Result<Policy, String> {
+    Policy::read([("classes.yaml", text)], RESERVED).map_err(|errors| errors.to_string())
+}
+
+fn class(rest: &str) -> Arc<Class> {
+    let text = format!("classes:\n- name: c\n  namespaces: {{all: true}}\n{rest}");
+    read(&text).unwrap().classes().next().unwrap().clone()
+}
+
+#[test]
+fn a_class_that_says_nothing_is_the_shipped_one() {
+    let text = "classes: [{name: adit, default: true, namespaces: {all: true}}]";
+    assert_eq!(read(text).unwrap(), Policy::built_in());
+    let shipped = "
+classes:
+- name: adit
+  default: true
+  namespaces: {all: true}
+  listeners: [ws, wss, mws, mwss, tcp, tls, udp]
+  handlers: [auto, http, socks4, socks5, relay, forward, tcp, udp]
+  hostnames: []
+  paths: []
+  ports: {bind: 1024-19999, allocate: 20000-29999}
+  requireAuth: false
+  inlineCredentials: true
+  egress: {deny: [], allow: [], denyPrivate: false}
+  expose: {types: [ClusterIP], annotations: [], labels: []}
+  defaultCertificate: {secret: \"\"}
+  limits: {tunnelsPerNamespace: 100, connectionsPerTunnel: 10000, connectionsPerNamespace: 20000, idleTimeout: 0s, maxDrain: 10m}
+";
+    assert_eq!(read(shipped).unwrap(), Policy::built_in());
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_path_and_its_fix() {
+    let of = |rest: &str| format!("classes:\n- name: c\n  namespaces: {{all: true}}\n{rest}");
+    for (text, parts) in [
+        ("[".into(), &["classes.yaml: this is no YAML"][..]),
+        ("classes: []".into(), &["classes: there is no class"]),
+        ("class: []".into(), &["unknown field `class`"]),
+        (of("  requireauth: true"), &["classes[0]: unknown field `requireauth`"]),
+        (of("  limits: {tunnels: 1}"), &["classes[0].limits: unknown field `tunnels`"]),
+        (of("  limits: {maxDrain: soon}"), &["classes[0].limits.maxDrain: "]),
+        (of("  listeners: [rtcp]"), &["classes[0].listeners[0]: \"rtcp\" is none of ws"]),
+        (of("  handlers: [ssh]"), &["classes[0].handlers[0]"]),
+        (of("  expose: {types: [ExternalName]}"), &["expose.types[0]", "LoadBalancer"]),
+        (of("  hostnames: [\"{team}.x\"]"), &["hostnames[0]", "{namespace}"]),
+        (of("  paths: [t/]"), &["paths[0]", "begins with /"]),
+        (of("  egress: {deny: [10.0.0.0]}"), &["egress.deny[0]", "write it like"]),
+        (of("  ports: {bind: 9-1}"), &["classes[0].ports.bind", "no range"]),
+        (of("  ports: {bind: 1-100, allocate: 100-200}"), &["overlaps", "part them"]),
+        (of("  ports: {bind: 1-100, allocate: 8000-9000}"), &["ports.allocate", "8080"]),
+        (of("  ports: {bind: 1-100, allocate: 9180}"), &["ports.allocate", "9180"]),
+        ("classes: [{name: c}]".into(), &["classes[0].namespaces", "all: true"]),
+        (
+            "classes: [{name: c, namespaces: {all: true, names: [a]}}]".into(),
+            &["classes[0].namespaces", "one of"],
+        ),
+        (
+            "classes: [{name: c, default: true, namespaces: {all: true}}, {name: c, default: true, \
+             namespaces: {all: true}, ports: {bind: 25000, allocate: 30000-31000}}]"
+                .into(),
+            &["classes[1].name", "rename", "classes[1].default", "classes[1].ports", "overlaps"],
+        ),
+    ] {
+        let error = read(&text).expect_err(&text);
+        for part in parts {
+            assert!(error.contains(part), "{text}\n{part}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn a_tunnel_has_the_class_that_it_names_or_the_default() {
+    let two = "classes: [{name: a, namespaces: {all: true}}, {name: b, namespaces: {all: true}}]";
+    let policy = read(two).unwrap();
+    assert_eq!(policy.select(None), Selected::None);
+    assert_eq!(policy.select(Some("x")), Selected::Foreign);
+    assert!(matches!(policy.select(Some("b")), Selected::Class(class) if class.name == "b"));
+    let built_in = Policy::built_in();
+    assert!(matches!(built_in.select(Some("")), Selected::Class(class) if class.name == "adit"));
+}
+
+#[test]
+fn namespaces_are_all_or_by_name_or_by_labels() {
+    let labels = BTreeMap::from([("team".to_string(), "yes".to_string())]);
+    let labels = Labels::from([("a".into(), labels)]);
+    for (namespaces, a, b) in [
+        ("{all: true}", true, true),
+        ("{names: [b]}", false, true),
+        ("{matchLabels: {team: yes}}", true, false),
+    ] {
+        let text = format!("classes: [{{name: c, namespaces: {namespaces}}}]");
+        let text = text.replace("team: yes", "team: 'yes'");
+        let policy = read(&text).unwrap();
+        let class = policy.classes().next().unwrap();
+        assert_eq!((class.serves("a", &labels), class.serves("b", &labels)), (a, b), "{text}");
+        assert_eq!(policy.needs_labels(), text.contains("matchLabels"));
+    }
+}
+
+/// A ws service on the front port, with a user.
+fn service() -> Value {
+    json!({
+        "name": "s", "addr": ":8080", "hostnames": ["a.team.example"],
+        "handler": {"type": "http", "auth": {"username": "u", "password": "p"}},
+        "listener": {"type": "ws", "metadata": {"path": "/t/team/x"}},
+    })
+}
+
+fn judged(class: &Class, spec: &Value) -> Result<(), String> {
+    let spec: TunnelSpec = serde_json::from_value(spec.clone()).unwrap();
+    let secrets = Secrets::default();
+    let lowered =
+        lower_tunnel(&spec, &LowerContext::controller("team", &secrets, &[8080])).unwrap();
+    refusals(class, "team", &spec.config, lowered.services.iter(), RESERVED)
+        .map_err(|errors| format!("{}/{errors}", errors.reason()))
+}
+
+#[test]
+fn a_class_says_what_it_does_not_allow_and_what_it_does() {
+    let with = |key: &str, value: Value| {
+        let mut service = service();
+        service[key] = value;
+        service
+    };
+    for (rest, service, refused) in [
+        ("", service(), ""),
+        ("  listeners: [wss]", service(), "NotAllowedByClass/services[0].listener.type"),
+        ("  handlers: [relay]", service(), "it allows relay"),
+        ("  handlers: [socks5]", with("handler", json!({"type": "socks"})), ""),
+        ("  handlers: [http]", with("handler", json!({})), "does not allow handler auto"),
+        ("  requireAuth: true", service(), ""),
+        ("  requireAuth: true", with("handler", json!({"type": "http"})), "NotAllowedByClass"),
+        ("  inlineCredentials: false", service(), "services[0].handler.auth: class \"c\" wants"),
+        ("  hostnames: ['*.{namespace}.example']", service(), ""),
+        ("  hostnames: ['a.{namespace}.example']", service(), ""),
+        ("  hostnames: ['*.other.example']", service(), "HostnameNotAllowed/services[0].hostnames"),
+        ("  hostnames: ['*.example']", service(), "it allows *.example"),
+        ("  hostnames: ['*.x']", with("hostnames", json!([])), "does not allow to serve any Host"),
+        ("  hostnames: ['*.x']", with("hostnames", json!(["*.x"])), ""),
+        ("  hostnames: ['a.x']", with("hostnames", json!(["*.x"])), "HostnameNotAllowed"),
+        ("  paths: ['/t/{namespace}']", service(), ""),
+        ("  paths: ['/t/{namespace}/']", service(), ""),
+        ("  paths: [/u, /v]", service(), "PathNotAllowed/services[0].listener.metadata.path"),
+        ("  paths: [/t/tea]", service(), "it allows what is below /t/tea"),
+        ("  ports: {bind: 1024-2000}", with("addr", json!(":1500")), ""),
+        ("  ports: {bind: 1024-2000}", service(), ""),
+        (
+            "  ports: {bind: 1024-2000}",
+            with("addr", json!(":2001")),
+            "PortNotAllowed/services[0].addr",
+        ),
+        ("  ports: {bind: 1024-2000}", with("addr", json!(":22")), "or the front port :8080"),
+    ] {
+        let judged = judged(&class(rest), &json!({"services": [service]}));
+        match refused {
+            "" => assert_eq!(judged, Ok(()), "{rest}"),
+            part => {
+                let error = judged.expect_err(rest);
+                assert!(error.contains(part), "{rest}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn passwords_are_found_wherever_they_are_written() {
+    let auth = json!({"username": "u", "password": "p"});
+    let node = json!({"name": "n", "addr": "a:1", "connector": {"type": "http", "auth": auth}});
+    let spec = json!({
+        "services": [{"name": "s", "addr": ":8080", "handler": {"type": "http", "auther": "a"},
+            "listener": {"type": "ws"}}],
+        "authers": [{"name": "a", "auths": [auth]}],
+        "chains": [{"name": "c", "hops": [{"name": "h", "nodes": [node]}]}],
+        "hops": [{"name": "k", "nodes": [node]}],
+    });
+    let error = judged(&class("  inlineCredentials: false"), &spec).unwrap_err();
+    for path in
+        ["authers[0].auths[0]", "chains[0].hops[0].nodes[0].connector.auth", "hops[0].nodes[0]"]
+    {
+        assert!(error.contains(path), "{error}");
+    }
+}

@@ -1,0 +1,201 @@
+//! The class file: what it refuses, and its changes while tunnels are open.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::controller::Controller;
+use super::traffic::{Gost, Tunnel, echo};
+use crate::support::cluster::Cluster;
+
+/// A folder as kubelet mounts a ConfigMap.
+pub struct Mount {
+    root: tempfile::TempDir,
+    version: usize,
+}
+
+impl Mount {
+    pub fn new(classes: &str) -> Self {
+        let mut mount = Self { root: tempfile::tempdir().unwrap(), version: 0 };
+        mount.publish(classes);
+        mount
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.root.path().join("classes.yaml")
+    }
+
+    /// Swaps the file as kubelet does.
+    pub fn publish(&mut self, classes: &str) {
+        use std::os::unix::fs::symlink;
+        self.version += 1;
+        let root = self.root.path();
+        let data = format!("..{}", self.version);
+        std::fs::create_dir(root.join(&data)).unwrap();
+        std::fs::write(root.join(&data).join("classes.yaml"), classes).unwrap();
+        symlink(&data, root.join("..data_tmp")).unwrap();
+        std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        let _ = symlink("..data/classes.yaml", self.file());
+    }
+}
+
+/// A class file of one default class for all namespaces.
+fn one(rest: &str) -> String {
+    format!("classes:\n- name: adit\n  default: true\n  namespaces: {{all: true}}\n{rest}")
+}
+
+fn start(cluster: &Cluster, namespaces: &[&str], classes: &Path) -> Controller {
+    let classes = format!("--classes={}", classes.display());
+    let controller = Controller::launch(&cluster.controller_kubeconfig(), namespaces, &[&classes]);
+    controller.is_ready();
+    controller
+}
+
+#[test]
+fn each_thing_that_a_class_does_not_allow_has_its_reason() {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace("refused");
+    let elsewhere = cluster.namespace("elsewhere");
+    let classes = format!(
+        "classes:
+- name: narrow
+  namespaces: {{names: [{namespace}]}}
+  listeners: [ws, tcp]
+  hostnames: ['*.{{namespace}}.example']
+  paths: ['/t/{{namespace}}']
+  ports: {{bind: 1024-2000}}
+- name: single
+  namespaces: {{all: true}}
+  limits: {{tunnelsPerNamespace: 1}}
+"
+    );
+    let mount = Mount::new(&classes);
+    let controller = start(cluster, &[&namespace, &elsewhere], &mount.file());
+    let good = format!("/t/{namespace}/x");
+    let host = format!("a.{namespace}.example");
+    let of = |class: &str, mut spec: Value| {
+        if !class.is_empty() {
+            spec["className"] = json!(class);
+        }
+        spec
+    };
+    let mws = {
+        let mut spec = controller.spec(&good, &[&host]);
+        spec["services"][0]["listener"]["type"] = json!("mws");
+        spec
+    };
+    let port = json!({"services": [{"name": "in", "addr": ":2001",
+        "handler": {"type": "http", "auth": {"username": "u", "password": "p"}},
+        "listener": {"type": "tcp"}}]});
+    let fine = controller.spec(&good, &[&host]);
+    for (name, spec, wanted, part) in [
+        ("fine", of("narrow", fine), "True/Accepted", ""),
+        ("listener", of("narrow", mws), "False/NotAllowedByClass", "it allows ws, tcp"),
+        (
+            "host",
+            of("narrow", controller.spec(&good, &["a.other.example"])),
+            "False/HostnameNotAllowed",
+            &*format!("it allows *.{namespace}.example"),
+        ),
+        (
+            "path",
+            of("narrow", controller.spec("/t/other", &[&host])),
+            "False/PathNotAllowed",
+            &*format!("below /t/{namespace}"),
+        ),
+        ("port", of("narrow", port), "False/PortNotAllowed", "1024-2000"),
+        ("first", of("single", controller.spec("/s/1", &[])), "True/Accepted", ""),
+        ("second", of("single", controller.spec("/s/2", &[])), "False/QuotaExceeded", "allows 1"),
+        ("none", controller.spec("/none", &[]), "False/NoClass", "set className"),
+    ] {
+        cluster.put(&namespace, name, spec);
+        cluster.becomes(&namespace, name, "Accepted", wanted);
+        let message = cluster.message(&namespace, name, "Accepted");
+        assert!(message.contains(part), "{name}: {message}");
+    }
+    cluster.put(&elsewhere, "t", of("narrow", controller.spec("/e", &[])));
+    cluster.becomes(&elsewhere, "t", "Accepted", "False/NotAllowedByClass");
+    controller.answers(&host, &good, 101);
+    controller.answers(&host, "/s/2", 404);
+}
+
+#[test]
+fn a_class_narrowed_under_traffic_drains_and_closes_and_a_broken_file_changes_nothing() {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace("narrowed");
+    let mut mount = Mount::new(&one("  limits: {maxDrain: 2s}\n"));
+    let controller = start(cluster, &[&namespace], &mount.file());
+    cluster.put(&namespace, "t", controller.spec("/t", &[]));
+    cluster.put(&namespace, "kept", controller.spec("/kept", &[]));
+    cluster.becomes(&namespace, "t", "Ready", "True/Ready");
+    let gost =
+        |path: &str| Gost::client(&format!("ws://127.0.0.1:{}?path={path}", controller.front));
+    let (of_t, of_kept) = (gost("/t"), gost("/kept"));
+    let mut open = Tunnel::open(of_t.proxy, echo());
+    let mut kept = Tunnel::open(of_kept.proxy, echo());
+    open.exchange(1000);
+    kept.exchange(1000);
+
+    mount.publish(&one("  path: [/kept]\n"));
+    controller.process.prints("classes refused");
+    assert_eq!(controller.metric("adit_config_reload_failures_total", &[]), 1.0);
+    let body = controller.body("/readyz");
+    assert!(body.contains("classes[0]: unknown field `path`"), "{body}");
+    assert_eq!(controller.probe("/readyz"), 200);
+    open.exchange(1000);
+    assert_eq!(cluster.condition(&namespace, "t", "Ready"), "True/Ready");
+
+    mount.publish(&one("  limits: {maxDrain: 2s}\n  paths: [/kept]\n"));
+    cluster.becomes(&namespace, "t", "Accepted", "False/PathNotAllowed");
+    controller.answers("any", "/t", 404);
+    open.ends_early();
+    kept.exchange(1000);
+    assert!(!controller.body("/readyz").contains("refused"));
+
+    mount.publish(&one(""));
+    cluster.becomes(&namespace, "t", "Ready", "True/Ready");
+    controller.answers("any", "/t", 101);
+}
+
+#[test]
+fn namespaces_come_and_go_by_their_labels() {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace("labelled");
+    // The shipped classes need no rights to namespaces, so the shipped roles give none.
+    let role = json!({
+        "apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {"name": "reads-namespaces"},
+                "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                "metadata": {"name": "reads-namespaces"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reads-namespaces"},
+                "subjects": [{"kind": "ServiceAccount", "name": "adit", "namespace": "adit-system"}]},
+        ]
+    });
+    cluster.apply(&role.to_string()).unwrap();
+    let classes =
+        "classes:\n- {name: adit, default: true, namespaces: {matchLabels: {tunnels: 'yes'}}}\n";
+    let mount = Mount::new(classes);
+    let controller = start(cluster, &[&namespace], &mount.file());
+    cluster.put(&namespace, "t", controller.spec("/labelled", &[]));
+    cluster.becomes(&namespace, "t", "Accepted", "False/NotAllowedByClass");
+    cluster.kubectl(&["label", "namespace", &namespace, "tunnels=yes"]).unwrap();
+    cluster.becomes(&namespace, "t", "Ready", "True/Ready");
+    cluster.kubectl(&["label", "namespace", &namespace, "tunnels-"]).unwrap();
+    cluster.becomes(&namespace, "t", "Accepted", "False/NotAllowedByClass");
+    controller.answers("any", "/labelled", 404);
+}
+
+#[test]
+fn a_class_file_that_is_wrong_at_the_start_ends_the_process() {
+    let cluster = Cluster::shared();
+    let mount = Mount::new("classes: [{name: a}]");
+    let classes = format!("--classes={}", mount.file().display());
+    let kubeconfig = cluster.controller_kubeconfig();
+    let mut controller = Controller::launch(&kubeconfig, &["none"], &[&classes]);
+    controller.process.prints("classes[0].namespaces");
+    let status = controller.process.ends(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(64));
+}

@@ -1,0 +1,223 @@
+//! Where tunnels do not get to, and how much one tenant can have.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::classes::Mount;
+use super::controller::{Controller, metric, spec};
+use super::fleet::Fleet;
+use super::traffic::{Gost, Tunnel, echo};
+use crate::support::cluster::Cluster;
+use crate::support::process::Process;
+use crate::support::wait::eventually;
+use crate::support::{http, ports};
+
+/// The status of a CONNECT; without what comes after it if that is nothing.
+fn connect(proxy: SocketAddr, target: &str) -> String {
+    let mut stream = TcpStream::connect(proxy).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    let read = stream.read_exact(&mut answer);
+    assert!(read.is_ok(), "no answer for {target}: {read:?}");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    // gost says 200 before it has heard from a relay: then the end follows.
+    let mut rest = Vec::new();
+    let cut = answer.ends_with("200") && stream.read_to_end(&mut rest).is_ok();
+    if cut && rest.ends_with(b"\r\n\r\n") { "cut".into() } else { answer }
+}
+
+/// The code of a SOCKS5 reply to CONNECT.
+fn socks(proxy: SocketAddr, target: &str) -> u8 {
+    let mut stream = TcpStream::connect(proxy).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (host, port) = target.rsplit_once(':').unwrap();
+    let mut request = vec![5, 1, 0, 5, 1, 0];
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => request.extend([&[1][..], &ip.octets()].concat()),
+        Ok(IpAddr::V6(ip)) => request.extend([&[4][..], &ip.octets()].concat()),
+        Err(_) => request.extend([&[3, host.len() as u8][..], host.as_bytes()].concat()),
+    }
+    request.extend(port.parse::<u16>().unwrap().to_be_bytes());
+    stream.write_all(&request).unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    answer[3]
+}
+
+#[test]
+fn no_protocol_leads_a_tenant_to_where_only_the_controller_is() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("guarded");
+    let fleet = Fleet::start(cluster, &[&ns], 2);
+    let (here, there) = (&fleet.replicas[0], &fleet.replicas[1]);
+    let tcp = |name: &str, port: u16, handler: Value| {
+        json!({"name": name, "addr": format!(":{port}"), "hosts": "h", "handler": handler,
+            "listener": {"type": "tcp"}})
+    };
+    let to = |target: &str| json!({"nodes": [{"name": "n", "addr": target}]});
+    let forward = {
+        let mut service = tcp("forward", 1504, json!({"type": "tcp"}));
+        service["forwarder"] = to("169.254.169.254:80");
+        service
+    };
+    let udp = json!({"name": "udp", "addr": ":1505", "handler": {"type": "udp"},
+        "listener": {"type": "udp"}, "forwarder": to("169.254.169.254:53")});
+    let other = SocketAddr::from((there.host.addr, 8080)).to_string();
+    let node = json!({"name": "gw", "addr": other, "connector": {"type": "http"}, "dialer": {"type": "tcp"}});
+    let spec = json!({
+        "services": [
+            tcp("http", 1501, json!({"type": "http"})),
+            tcp("socks", 1502, json!({"type": "socks5"})),
+            tcp("relay", 1503, json!({"type": "relay"})),
+            forward,
+            udp,
+            tcp("chain", 1506, json!({"type": "http", "chain": "c"})),
+        ],
+        "chains": [{"name": "c", "hops": [{"name": "h", "nodes": [node]}]}],
+        "hosts": [{"name": "h", "mappings": [{"ip": "169.254.169.254", "hostname": "innocent.example"}]}],
+    });
+    cluster.put(&ns, "t", spec);
+    cluster.becomes(&ns, "t", "Ready", "True/Ready");
+    let at = |port: u16| SocketAddr::from((here.host.addr, port));
+    let denied = |service: &str, reason: &str| {
+        let labels = [&*format!("service=\"{service}\""), &*format!("reason=\"{reason}\"")];
+        here.metric("adit_egress_denied_total", &labels)
+    };
+    let api_server = format!("{}:443", fleet.gateway());
+    let relay = Gost::client(&format!("relay://{}?nodelay=true", at(1503)));
+    let targets = [
+        ("127.0.0.1:80", "loopback"),
+        ("[::1]:80", "loopback"),
+        ("[::ffff:127.0.0.1]:80", "loopback"),
+        ("0.0.0.0:9180", "unspecified"),
+        ("169.254.169.254:80", "metadata"),
+        ("[::ffff:169.254.169.254]:80", "metadata"),
+        ("innocent.example:80", "metadata"),
+        (&*api_server, "listed"),
+        (&*other, "own"),
+        (&*format!("{}:9180", here.host.addr), "own"),
+    ];
+    // The address of the other replica is known once its Pod was seen.
+    eventually("the other replica is off limits", Duration::from_secs(10), || {
+        socks(at(1502), &other) != 0 && denied("socks", "own") > 0.0
+    });
+    for (target, reason) in targets {
+        for service in ["http", "socks", "relay"] {
+            let before = denied(service, reason);
+            let refused = match service {
+                "http" => connect(at(1501), target),
+                "socks" => socks(at(1502), target).to_string(),
+                _ => connect(relay.proxy, target),
+            };
+            assert!(refused != "0" && !refused.ends_with("200"), "{service} {target}: {refused}");
+            eventually(&format!("{service} counts {target}"), Duration::from_secs(5), || {
+                denied(service, reason) > before
+            });
+        }
+    }
+    let _ = TcpStream::connect(at(1504)).unwrap().read(&mut [0]);
+    assert!(denied("forward", "metadata") > 0.0);
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.send_to(b"x", at(1505)).unwrap();
+    eventually("it is counted", Duration::from_secs(5), || denied("udp", "metadata") > 0.0);
+    assert!(!connect(at(1506), "192.0.2.1:80").ends_with("200"));
+    assert!(denied("chain", "own") > 0.0);
+}
+
+#[test]
+fn what_is_behind_the_service_of_the_api_server_is_off_limits() {
+    let cluster = Cluster::start();
+    let ns = cluster.namespace("behind");
+    let slices = ["get", "endpointslices", "-n", "default", "-o", "jsonpath={..addresses[0]}"];
+    let mut addresses = String::new();
+    eventually("the API server says where it is", Duration::from_secs(20), || {
+        addresses = cluster.kubectl(&slices).unwrap_or_default();
+        !addresses.is_empty()
+    });
+    let (front, admin) = (ports::free(), ports::free());
+    let process = Process::adit(&[
+        "controller".to_string(),
+        format!("--kubeconfig={}", cluster.controller_kubeconfig().display()),
+        format!("--front-http=:{front}"),
+        format!("--admin=127.0.0.1:{admin}"),
+        "--log-format=text".into(),
+    ]);
+    let admin = SocketAddr::from(([127, 0, 0, 1], admin));
+    eventually("it is ready", Duration::from_secs(20), || {
+        http::get(admin, "/readyz").is_ok_and(|response| response.status == 200)
+    });
+    cluster.put(&ns, "t", spec(&format!(":{front}"), "/x", &[]));
+    cluster.becomes(&ns, "t", "Ready", "True/Ready");
+    let gost = Gost::client(&format!("ws://127.0.0.1:{front}?path=/x"));
+    let ip: IpAddr = addresses.split_whitespace().next().unwrap().parse().unwrap();
+    let target = SocketAddr::from((ip, 1)).to_string();
+    eventually("it is denied", Duration::from_secs(10), || {
+        assert!(!connect(gost.proxy, &target).ends_with("200"));
+        metric(admin, "adit_egress_denied_total", &["reason=\"listed\""]) > 0.0
+    });
+    assert_eq!(metric(admin, "adit_kube_denied_total", &[]), 0.0);
+    drop(process);
+}
+
+/// An upgraded connection that asks for nothing.
+fn upgraded(front: u16, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", front)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: any\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    stream
+}
+
+#[test]
+fn a_tenant_at_its_limits_takes_nothing_from_a_neighbour() {
+    let cluster = Cluster::shared();
+    let (greedy, neighbour) = (cluster.namespace("greedy"), cluster.namespace("neighbour"));
+    let limits = "classes: [{name: adit, default: true, namespaces: {all: true}, \
+                  limits: {connectionsPerTunnel: 50, connectionsPerNamespace: 60}}]";
+    let mount = Mount::new(limits);
+    let classes = format!("--classes={}", mount.file().display());
+    let controller =
+        Controller::launch(&cluster.controller_kubeconfig(), &[&greedy, &neighbour], &[&classes]);
+    controller.is_ready();
+    for (namespace, name) in [(&greedy, "one"), (&greedy, "two"), (&neighbour, "good")] {
+        cluster.put(namespace, name, controller.spec(&format!("/{name}"), &[]));
+        cluster.becomes(namespace, name, "Ready", "True/Ready");
+    }
+    let refused = |namespace: &str, reason: &str| {
+        let labels = [&*format!("namespace=\"{namespace}\""), &*format!("reason=\"{reason}\"")];
+        controller.metric("adit_refused_total", &labels)
+    };
+    let good = Gost::client(&format!("ws://127.0.0.1:{}?path=/good", controller.front));
+    let target = echo();
+    let mut open = Tunnel::open(good.proxy, target);
+    let held: Vec<_> = (0..80).map(|_| upgraded(controller.front, "/one")).collect();
+    eventually("the tunnel's limit holds", Duration::from_secs(10), || {
+        refused(&greedy, "tunnel_connections") == 30.0
+    });
+    let more: Vec<_> = (0..20).map(|_| upgraded(controller.front, "/two")).collect();
+    eventually("the namespace's limit holds", Duration::from_secs(10), || {
+        refused(&greedy, "namespace_connections") == 10.0
+    });
+    open.exchange(100_000);
+    for _ in 0..20 {
+        Tunnel::open(good.proxy, target).exchange(1000);
+    }
+    for reason in ["tunnel_connections", "namespace_connections"] {
+        assert_eq!(refused(&neighbour, reason), 0.0);
+    }
+    drop((held, more));
+    let again = Gost::client(&format!("ws://127.0.0.1:{}?path=/one", controller.front));
+    eventually("its places are free again", Duration::from_secs(20), || {
+        http::connect_through(again.proxy, target).is_ok()
+    });
+}
