@@ -13,6 +13,7 @@
 mod claim;
 mod client;
 mod events;
+mod expose;
 mod fleet;
 mod lease;
 mod namespaces;
@@ -64,6 +65,8 @@ pub struct ControlOptions {
     pub policy: channel::Receiver<Arc<policy::Policy>>,
     /// The ports of the front sockets: the only ones that a Service of the chart leads to.
     pub fronts: Vec<u16>,
+    /// Other ports of the process, which are never allocated.
+    pub reserved: Vec<u16>,
 }
 
 /// Why there is no controller (any more).
@@ -95,6 +98,8 @@ enum News {
     Services(watch::Change<services::Front>),
     /// Of EndpointSlices.
     Slices(watch::Change<services::Slice>),
+    /// Of what leads to exposed services.
+    Child(expose::ChildNews),
 }
 
 /// Runs the controller until the process is asked to end.
@@ -163,6 +168,15 @@ pub async fn run(
         let slices = when_wanted(wanted, move || own.watch(kind, scope, News::Slices));
         watches.push(Box::pin(slices));
     }
+    for (scope, namespace) in scopes.iter().enumerate() {
+        let (client, namespace) = (client.clone(), namespace.as_deref());
+        let kind = expose::watched_services(client.clone(), namespace, instance);
+        let news = |change| News::Child(expose::ChildNews::Service(change));
+        watches.push(Box::pin(sink.watch(kind, scope, news).run().map(drop)));
+        let kind = expose::watched_slices(client, namespace, instance);
+        let news = |change| News::Child(expose::ChildNews::Slice(change));
+        watches.push(Box::pin(sink.watch(kind, scope, news).run().map(drop)));
+    }
     drop(sink);
     let pods = watch::Watch::new(
         watch::pods(client.clone(), namespace),
@@ -187,6 +201,8 @@ pub async fn run(
         known.clone(),
         metrics.clone(),
     );
+    let keeper =
+        expose::Keeper::new(client.clone(), instance, &scopes, leadership.clone(), metrics.clone());
     let reconciler = Reconciler::new(Parts {
         secrets: secrets::Reader::new(
             secrets::reads(client.clone()),
@@ -196,9 +212,10 @@ pub async fn run(
         services: services::Directory::new(scopes.clone()),
         services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),
-        translator: translate::Translator::new(fronts.clone()),
+        translator: translate::Translator::new(fronts.clone(), &options.reserved),
         policy: options.policy.clone(),
         labels: labelled,
+        keeper,
         writer: writer::Writer::new(client.clone(), instance, leadership.clone(), metrics.clone()),
         engine,
         fronts: fronts.clone(),

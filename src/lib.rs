@@ -47,6 +47,7 @@
 //! - *claim*: what a service wants for itself: an address, or hostnames and a path on a shared one.
 //! - *association*: datagrams that each have their own destination. *packet*: one with its address.
 //! - *replica*: one process of an installation; all serve. *leader*: the one that writes statuses.
+//! - *exposed*: a service with a Service of its own, on a port that the leader allocates.
 //! - *report*: what a replica says that it runs; *fleet*: the replicas that count.
 //! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
 //!
@@ -60,6 +61,7 @@
 //! | what a condition says | `control::status`; over several replicas: `control::status::fold` |
 //! | what a class allows | [`control::policy`] |
 //! | who leads, which replicas count | `control::lease`, `control::fleet` |
+//! | which port an exposed service has, what leads there | `control::expose` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |
 //! | a metric | [`metrics::TABLE`] |

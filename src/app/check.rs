@@ -114,7 +114,10 @@ fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diag
             raw.services.iter().filter_map(|s| loaded.services.get(&key(&s.name))).collect();
         // One without a name has another here; a suspended tunnel has none.
         if services.len() == raw.services.len() {
-            let services = services.into_iter().map(|service| &*service.config);
+            let services = services.into_iter().map(|service| {
+                let name = &service.config.name;
+                (&*service.config, loaded.exposures.get(&key(name)))
+            });
             let reserved = Reserved { fronts: &FRONTS, admin: ADMIN };
             let refused = refusals(class, &tunnel.namespace, raw, services, reserved);
             errors.extend(refused.err().into_iter().flat_map(|found| found.within(&title).0));

@@ -54,13 +54,12 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         deny: args.deny_egress.into_iter().chain(api_server).collect(),
         own: args.pod_ip,
     };
+    let reserved = vec![args.admin.port];
     let options = ProcessOptions {
         ports: Ports {
             fronts,
-            reserved: vec![args.admin.port],
+            reserved: reserved.clone(),
             handshakes: Some(args.front_handshakes),
-            // Which others tunnels may have, their classes say.
-            allowed: None,
         },
         guard: Guard::controller(guard),
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
@@ -77,6 +76,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         pod_namespace: args.pod_namespace,
         policy: governs,
         fronts: front_ports,
+        reserved,
     };
     let control = control::run(
         connection,

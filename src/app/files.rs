@@ -11,6 +11,7 @@ use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::files::{Files, Need, referenced};
 use crate::config::lower::{LowerContext, Lowered, lower, lower_tunnel};
+use crate::config::model::ExposeConfig;
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
 use crate::engine::{Claim, Desired, DesiredSet, Flaw};
@@ -23,6 +24,8 @@ const DRAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub services: BTreeMap<ServiceKey, Desired>,
+    /// Which of them a Service would lead to, in a cluster.
+    pub exposures: BTreeMap<ServiceKey, ExposeConfig>,
     /// What the files say of the process.
     pub top: Top,
     pub warnings: Vec<Diagnostic>,
@@ -118,7 +121,9 @@ pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
     };
     take(&mut loaded, &mut errors, &Origin::Files, gost);
     for tunnel in all.tunnels.iter().filter(|tunnel| !tunnel.spec.suspend) {
-        let context = LowerContext::files(&tunnel.namespace, &all.secrets).with_files(&files);
+        let context = LowerContext::files(&tunnel.namespace, &all.secrets)
+            .with_files(&files)
+            .of_tunnel(&tunnel.name);
         let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
         let lowered = lower_tunnel(&tunnel.spec, &context)
             .and_then(flawless)
@@ -177,18 +182,20 @@ fn take(
         Ok(lowered) => {
             let drain = lowered.drain.unwrap_or(DRAIN);
             loaded.warnings.extend(lowered.warnings);
+            let exposures = lowered.exposures.into_iter();
+            loaded.exposures.extend(
+                exposures.map(|(name, expose)| (ServiceKey::new(origin.clone(), &name), expose)),
+            );
             loaded.services.extend(lowered.services.into_iter().map(|config| {
                 let key = ServiceKey::new(origin.clone(), &config.name);
-                (
-                    key,
-                    Desired {
-                        config: Arc::new(config),
-                        claim: Claim::default(),
-                        drain,
-                        closed: false,
-                        terms: None,
-                    },
-                )
+                let desired = Desired {
+                    config: Arc::new(config),
+                    claim: Claim::default(),
+                    drain,
+                    closed: false,
+                    terms: None,
+                };
+                (key, desired)
             }));
         }
         Err(found) => errors.extend(found.0),

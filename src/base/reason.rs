@@ -51,6 +51,8 @@ reasons! {
     HostConflict,
     /// Another service has the port, or the port speaks something else.
     PortConflict,
+    /// A Service of the name is there, and is not the tunnel's.
+    ServiceNameTaken,
     /// Every reference was found.
     ResolvedRefs,
     /// A Secret is missing.
@@ -71,6 +73,8 @@ reasons! {
     AddressInUse,
     /// The process may not bind the port.
     BindForbidden,
+    /// Every port that may be allocated is in use.
+    PortsExhausted,
     /// No replica is ready to serve it.
     NoReplica,
     /// `spec.suspend` is true.

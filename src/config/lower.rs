@@ -10,6 +10,7 @@ mod chain;
 mod connector;
 mod dialer;
 mod endpoints;
+mod expose;
 mod file;
 mod forward;
 mod gates;
@@ -34,7 +35,7 @@ use jiff::Timestamp;
 use super::defaults;
 use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
-use super::model::ServiceConfig;
+use super::model::{ExposeConfig, ServiceConfig};
 use super::raw;
 use super::secrets::{Kept, Secrets};
 use super::services::Services;
@@ -57,6 +58,8 @@ pub struct LowerContext<'a> {
     pub mode: Mode,
     /// The namespace that `secretRef`s look in.
     pub namespace: &'a str,
+    /// The name of the `WsTunnel`, which those of its Services begin with; empty if it is none.
+    pub tunnel: &'a str,
     /// The Secrets that are known.
     pub secrets: &'a Secrets,
     /// The Services that are known; none are, where there is no cluster.
@@ -78,6 +81,7 @@ impl<'a> LowerContext<'a> {
         Self {
             mode: Mode::Files,
             namespace,
+            tunnel: "",
             secrets,
             services: None,
             kept: None,
@@ -98,8 +102,8 @@ impl<'a> LowerContext<'a> {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
         let files = Files::none();
         let mode = Mode::Controller;
-        let (services, kept) = (None, None);
-        Self { mode, namespace, secrets, services, kept, files, default_ping, front_ports }
+        let (tunnel, services, kept) = ("", None, None);
+        Self { mode, namespace, tunnel, secrets, services, kept, files, default_ping, front_ports }
     }
 
     /// The same with the Services of the cluster.
@@ -113,6 +117,12 @@ impl<'a> LowerContext<'a> {
     pub fn with_kept(self, kept: &'a Kept) -> Self {
         Self { kept: Some(kept), ..self }
     }
+
+    /// The same for the `WsTunnel` of this name.
+    #[must_use]
+    pub fn of_tunnel(self, tunnel: &'a str) -> Self {
+        Self { tunnel, ..self }
+    }
 }
 
 /// A configuration that may run.
@@ -120,6 +130,8 @@ impl<'a> LowerContext<'a> {
 pub struct Lowered {
     /// The services in the order in which they were written.
     pub services: Vec<ServiceConfig>,
+    /// Which of them a Service leads to, by name.
+    pub exposures: BTreeMap<Arc<str>, ExposeConfig>,
     /// `spec.drain.timeout` of a `WsTunnel`.
     pub drain: Option<Duration>,
     /// What is allowed but worth a word, those of the services among them.
@@ -157,7 +169,8 @@ impl References {
 pub fn lower(config: &raw::Config, context: &LowerContext) -> Result<Lowered, ConfigErrors> {
     let mut findings = Findings::default();
     let services = services(config, context, &mut findings);
-    finish(services, context, Lowered::default(), findings)
+    let exposures = expose::lower_all(&config.services, context, &mut findings);
+    finish(services, context, Lowered { exposures, ..Lowered::default() }, findings)
 }
 
 /// Validates the spec of a `WsTunnel`.
@@ -175,7 +188,8 @@ pub fn lower_tunnel(
         findings.invalid("tls", message);
     }
     let services = services(&spec.config, context, &mut findings);
-    finish(services, context, Lowered { drain, ..Lowered::default() }, findings)
+    let exposures = expose::lower_all(&spec.config.services, context, &mut findings);
+    finish(services, context, Lowered { exposures, drain, ..Lowered::default() }, findings)
 }
 
 /// Whether an error is only about what lies outside of the configuration, a file that was not read or
@@ -256,7 +270,10 @@ fn loopback_ports(config: &raw::Config, context: &LowerContext) -> BTreeSet<u16>
     let tcp = |s: &&raw::Service| {
         s.listener.as_ref().is_none_or(|l| matches!(l.kind.as_str(), "" | "tcp"))
     };
-    let ports = config.services.iter().filter(tcp).filter_map(|s| addr::listen(&s.addr).ok());
+    // An exposed one is not bound there.
+    let bound =
+        config.services.iter().filter(|s| context.mode == Mode::Files || s.expose.is_none());
+    let ports = bound.filter(tcp).filter_map(|s| addr::listen(&s.addr).ok());
     ports.map(|a| a.port).filter(|p| !context.front_ports.contains(p)).collect()
 }
 

@@ -4,6 +4,7 @@
 //! engine's diff relies on it. So files and Secrets are in it as the bytes that they had.
 
 mod chain;
+mod expose;
 mod gates;
 mod handler;
 mod listener;
@@ -16,6 +17,7 @@ pub use chain::{
     NodeConfig, RelayConnectorConfig, Selector, Socks4ConnectorConfig, Socks5ConnectorConfig,
     Standing, Strategy, WsDialerConfig,
 };
+pub use expose::{ExposeConfig, ServiceType};
 pub use gates::{Admission, Bypass, Gates, Limits, Pattern, PortRange, Rate, TargetPattern, Users};
 pub use handler::{
     AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, HandlerConfig,

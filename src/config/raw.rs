@@ -5,6 +5,7 @@
 
 mod auth;
 mod chain;
+mod expose;
 mod gates;
 mod references;
 mod service_ref;
@@ -13,6 +14,7 @@ mod top;
 
 pub use auth::{Auth, Auther, FileRef, SecretRef};
 pub use chain::{Chain, Connector, Dialer, Hop, Node, Selector};
+pub use expose::Expose;
 pub use gates::{Admission, Bypass, Hosts, Limiter, Mapping, Nameserver, Resolver};
 pub use service_ref::{PortRef, ServiceRef};
 pub use tls::{SecretKeyRef, Tls, TlsOptions};
@@ -140,6 +142,9 @@ pub struct Service {
     /// Host headers to serve (ws, wss, mws, mwss): names, or "*.name" for one more label. Empty serves any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
+    /// A Service that leads here (WsTunnel only). The listener gets a port of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
     /// What to do with what the listener accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<Handler>,

@@ -39,6 +39,16 @@ pub(crate) fn digest_of(config: &ServiceConfig) -> String {
             text.push_str(part);
         }
     }
+    hex(&text)
+}
+
+/// The digest of an allocated port: host names and path are nobody else's business there.
+pub(crate) fn digest_of_port(port: u16) -> String {
+    hex(&format!("allocated:{port}"))
+}
+
+/// SHA-256 of a text, in hexadecimal.
+pub(super) fn hex(text: &str) -> String {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -65,6 +75,11 @@ impl Ledger {
     /// The process leads from now on, or does not any more.
     pub(crate) fn lead(&mut self, leads: bool) {
         self.leads = leads;
+    }
+
+    /// Whether it does.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads
     }
 
     /// The object was written. Who follows believes that more than its own memory.

@@ -34,7 +34,9 @@ pub(super) struct Note {
 /// refused for a new reason. A new object that waits is not.
 pub(super) fn notes(written: &Written) -> Option<Note> {
     let Written { before, status, .. } = written;
-    let ready = changed(before, status, READY).filter(|c| c.status != "Unknown");
+    let new = before.condition(READY).is_none_or(|c| c.status == "Unknown");
+    let waits = |c: &Condition| c.status == "Unknown" || new && c.reason == "Pending";
+    let ready = changed(before, status, READY).filter(|c| !waits(c));
     let refused = status.condition(ACCEPTED).filter(|now| {
         now.status == "False"
             && before.condition(ACCEPTED).is_none_or(|c| {
@@ -104,5 +106,36 @@ pub(super) async fn run(
             }
             tracing::debug!(object = %note.key, error = %super::chain(&error), "cannot publish an Event");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ready(status: &str, reason: &str) -> Status {
+        Status::read(&json!({"conditions": [{"type": "Ready", "status": status, "reason": reason,
+            "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
+    }
+
+    #[test]
+    fn a_new_object_that_waits_is_no_event() {
+        let noted = |before: Status, status: Status| {
+            let key = Key { namespace: "a".into(), name: "t".into() };
+            notes(&Written { key, uid: "u".into(), before, status }).map(|note| note.reason)
+        };
+        let new = || ready("Unknown", "Pending");
+        assert_eq!(noted(new(), ready("False", "Pending")), None);
+        assert_eq!(noted(new(), ready("False", "AddressInUse")).as_deref(), Some("AddressInUse"));
+        assert_eq!(
+            noted(ready("False", "Pending"), ready("True", "Ready")).as_deref(),
+            Some("Ready")
+        );
+        assert_eq!(
+            noted(ready("True", "Ready"), ready("False", "Pending")).as_deref(),
+            Some("Pending")
+        );
     }
 }

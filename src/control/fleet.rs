@@ -44,14 +44,24 @@ pub(super) struct PodView {
     deleting: bool,
     /// Of which application, by the recommended labels.
     app: Option<[Arc<str>; 2]>,
-    /// Its own addresses and those of its host, as long as it has them.
+    /// Its containers ended and will not start again.
+    over: bool,
+    /// Its own addresses.
     ips: Vec<IpAddr>,
+    /// Those of its host.
+    hosts: Vec<IpAddr>,
 }
 
 impl PodView {
     /// Takes a Pod apart.
     pub(super) fn read(pod: &Pod) -> Self {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let status = pod.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        let phase = status.and_then(|status| status.phase.as_deref());
+        let pod_ips = status.into_iter().flat_map(|status| status.pod_ips.iter().flatten());
+        let host_ips = status.into_iter().flat_map(|status| status.host_ips.iter().flatten());
+        let pod_ip = status.and_then(|status| status.pod_ip.as_ref());
+        let host_ip = status.and_then(|status| status.host_ip.as_ref());
         Self {
             key: Key::of(pod),
             uid: pod.metadata.uid.as_deref().unwrap_or_default().into(),
@@ -61,7 +71,9 @@ impl PodView {
                 .any(|c| c.type_ == "Ready" && c.status == "True"),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             app: app(pod),
-            ips: ips(pod),
+            over: matches!(phase, Some("Succeeded" | "Failed")),
+            ips: parsed(pod_ips.map(|ip| &ip.ip).chain(pod_ip)),
+            hosts: parsed(host_ips.map(|ip| &ip.ip).chain(host_ip)),
         }
     }
 }
@@ -72,16 +84,9 @@ fn app(pod: &Pod) -> Option<[Arc<str>; 2]> {
     Some([label("name")?.into(), label("instance")?.into()])
 }
 
-fn ips(pod: &Pod) -> Vec<IpAddr> {
-    let Some(status) = &pod.status else { return Vec::new() };
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
-        // Another may have them by now.
-        return Vec::new();
-    }
-    let pods = status.pod_ips.iter().flatten().map(|ip| &ip.ip);
-    let hosts = status.host_ips.iter().flatten().map(|ip| &ip.ip);
-    let single = status.pod_ip.iter().chain(&status.host_ip);
-    pods.chain(hosts).chain(single).filter_map(|ip| ip.parse().ok()).collect()
+fn parsed<'a>(ips: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    let ips: BTreeSet<IpAddr> = ips.filter_map(|ip| ip.parse().ok()).collect();
+    ips.into_iter().collect()
 }
 
 /// A report as it is stored.
@@ -115,6 +120,25 @@ pub(crate) struct Fleet {
     pub(crate) losses: u64,
     /// Of all Pods of the installation and their hosts, ready or not.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Every Pod with a report, this process's too, by name. `None`: nobody could look.
+    pub(crate) members: Option<Vec<Member>>,
+}
+
+/// A Pod of the controller, whether it counts or not: clients are sent there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    /// The Pod.
+    pub(crate) pod: report::Pod,
+    /// The Pod's namespace.
+    pub(crate) namespace: Arc<str>,
+    /// Its addresses.
+    pub(crate) ips: Vec<IpAddr>,
+    /// The kubelet says that it is ready.
+    pub(crate) ready: bool,
+    /// It is being deleted.
+    pub(crate) terminating: bool,
+    /// What it says.
+    pub(crate) report: Arc<Report>,
 }
 
 /// Another replica.
@@ -269,6 +293,7 @@ impl Roster {
             pod: self.pod.clone(),
             losses: self.losses,
             addresses: self.addresses(),
+            members: (self.pods_listed && self.reports_listed).then(|| self.members()),
         }
     }
 
@@ -285,8 +310,27 @@ impl Roster {
                 || reported.contains(&*pod.uid)
                 || app.is_some() && pod.app.as_ref() == app
         });
-        let addresses: BTreeSet<IpAddr> = ours.flat_map(|pod| pod.ips.iter().copied()).collect();
+        // Another may have by now what a Pod had that is over.
+        let addresses =
+            ours.filter(|pod| !pod.over).flat_map(|pod| pod.ips.iter().chain(&pod.hosts));
+        let addresses: BTreeSet<IpAddr> = addresses.copied().collect();
         addresses.into_iter().collect()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let member = |(report, _): &(Arc<Report>, Option<Instant>)| {
+            let pod = report.pod.as_ref()?;
+            let seen = self.pods.get(&pod.name).filter(|p| p.uid == pod.uid && !p.over)?;
+            Some(Member {
+                pod: pod.clone(),
+                namespace: seen.key.namespace.clone(),
+                ips: seen.ips.clone(),
+                ready: seen.ready,
+                terminating: seen.deleting,
+                report: report.clone(),
+            })
+        };
+        self.reports.values().filter_map(member).collect()
     }
 
     fn counts(&self, report: &Report, renewed: Option<Instant>, now: Instant) -> bool {

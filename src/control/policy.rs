@@ -145,6 +145,14 @@ impl Policy {
         }
     }
 
+    /// The same, if it is one of these.
+    pub fn class(&self, class_name: Option<&str>) -> Option<&Arc<Class>> {
+        match self.select(class_name) {
+            Selected::Class(class) => Some(class),
+            Selected::None | Selected::Foreign => None,
+        }
+    }
+
     /// The classes, in the order of the file.
     pub fn classes(&self) -> impl Iterator<Item = &Arc<Class>> {
         self.classes.iter()

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::News;
 use super::events::{Note, notes};
+use super::expose::{Keeper, wishes};
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
@@ -59,6 +60,7 @@ pub(super) struct Reconciler {
     /// The translator has classes to go by.
     governed: bool,
     writer: Writer,
+    keeper: Keeper,
     engine: Engine,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     fronts: Vec<u16>,
@@ -135,6 +137,7 @@ pub(super) struct Parts {
     /// The labels of namespaces, once they are known.
     pub(super) labels: watch::Receiver<Option<Arc<Labels>>>,
     pub(super) writer: Writer,
+    pub(super) keeper: Keeper,
     pub(super) engine: Engine,
     pub(super) fronts: Vec<u16>,
     pub(super) leadership: Leadership,
@@ -163,6 +166,7 @@ impl Reconciler {
             labels: parts.labels,
             governed: false,
             writer: parts.writer,
+            keeper: parts.keeper,
             engine: parts.engine,
             fronts: parts.fronts,
             translation: Translation::default(),
@@ -198,6 +202,7 @@ impl Reconciler {
             }
             let complete = self.complete();
             let (retry_at, read_at) = (self.writer.retry_at(), self.secrets.retry_at());
+            let (keep_at, port_at) = (self.keeper.retry_at(), self.translator.ports.wake());
             tokio::select! {
                 news = news.recv() => match news {
                     Some(News::Tunnels(change)) => {
@@ -216,6 +221,10 @@ impl Reconciler {
                     Some(News::Slices(change)) => {
                         self.services.slices(change);
                         agenda.changed();
+                    }
+                    Some(News::Child(news)) => {
+                        self.keeper.change(news);
+                        agenda.look_soon(true);
                     }
                     None => return,
                 },
@@ -271,6 +280,15 @@ impl Reconciler {
                 }
                 written = self.writer.next() => self.written(written),
                 () = at(retry_at) => self.writer.retry(),
+                () = self.keeper.next() => agenda.look_soon(true),
+                () = at(keep_at) => {
+                    self.keeper.retry();
+                    agenda.look_soon(true);
+                }
+                () = at(port_at), if complete => {
+                    self.translate();
+                    agenda.look_soon(true);
+                }
             }
         }
     }
@@ -332,8 +350,9 @@ impl Reconciler {
     /// Leadership was won or lost: who wins begins with what is stored and rewrites nothing of it.
     fn lead(&mut self) {
         self.leads = self.leadership.still_leader();
-        self.translator.ledger.lead(self.leads);
+        self.translator.lead(self.leads);
         self.writer.forget();
+        self.keeper.forget();
         if !self.leads {
             self.metrics.tunnels.reset();
         }
@@ -358,6 +377,7 @@ impl Reconciler {
 
     /// Hands the engine what shall run, if that is not what it has.
     fn translate(&mut self) {
+        let now = Instant::now();
         // Also those of specs that go on running behind an edit that is refused.
         let ours = self.store.objects().filter(|object| self.translator.is_ours(object));
         let wanted = ours.clone().flat_map(Object::secrets);
@@ -366,13 +386,12 @@ impl Reconciler {
         let services = services.chain(self.translator.services()).collect();
         let outside =
             Outside { secrets: self.secrets.known(), services: &self.services.known(&services) };
-        let new = self.translator.translate(self.store.objects(), outside);
+        let new = self.translator.translate(self.store.objects(), outside, now);
         let first = self.revision == 0;
         let services_changed = new.services != self.translation.services;
         if services_changed || first {
             self.revision += 1;
         }
-        let now = Instant::now();
         for (key, verdict) in &new.verdicts {
             let Some(uid) = self.store.get(key).map(|object| object.uid.clone()) else { continue };
             let known = self.since.get(key).is_some_and(|since| since.uid == uid);
@@ -415,6 +434,7 @@ impl Reconciler {
         if !self.leads {
             return;
         }
+        self.keep();
         let policy = self.translator.policy();
         let mut ready: BTreeMap<String, [i64; 3]> =
             policy.classes().map(|class| (class.name.clone(), [0; 3])).collect();
@@ -440,6 +460,20 @@ impl Reconciler {
             }
         }
         self.counted = ready.into_keys().collect();
+    }
+
+    /// Sees to what leads to exposed services: also while no replica is ready, as endpoints have to
+    /// say just that.
+    fn keep(&mut self) {
+        let fleet = self.fleet.borrow().clone();
+        let unknown = self.revision == 0 || self.snapshots.borrow().draining;
+        let Some(members) = &fleet.members else { return };
+        if unknown || !self.leadership.still_leader() {
+            return;
+        }
+        let made = (&self.translator, &self.translation);
+        let wishes = wishes(self.keeper.instance(), &self.store, made, members);
+        self.keeper.keep(&wishes, members);
     }
 
     /// The same for objects that only had their status written: what it should say is what it was.
@@ -489,9 +523,20 @@ impl Reconciler {
         self.translator.granted(object, verdict, snapshot, now);
         let ledger = &self.translator.ledger;
         let (fronts, replica) = (&*self.fronts, &*self.replica);
+        let (ports, standings) = (&self.translator.ports, self.keeper.standings());
         let secrets = self.secrets.digest(object.secrets());
-        let secrets = secrets.as_deref();
-        let facts = Facts { object, verdict, snapshot, ledger, fronts, fleet, replica, secrets };
+        let facts = Facts {
+            object,
+            verdict,
+            snapshot,
+            ledger,
+            ports,
+            standings,
+            fronts,
+            fleet,
+            replica,
+            secrets: secrets.as_deref(),
+        };
         let before = self.writer.intended(object);
         let patience = since.at + LAG;
         if Instant::now() < patience && facts.waits_for_others() {

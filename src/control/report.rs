@@ -69,6 +69,14 @@ pub(crate) struct Entry {
     /// A digest of the Secrets that are used; absent where there are none.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(crate) secrets: Option<String>,
+    /// The ports that were allocated and are bound here, by service.
+    #[serde(
+        rename = "p",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "lenient_entries"
+    )]
+    pub(crate) ports: BTreeMap<Arc<str>, u16>,
     /// Services that do not serve here.
     #[serde(
         rename = "x",
@@ -179,7 +187,7 @@ mod tests {
         let entry = |number| {
             let uid: Arc<str> = format!("9c5b94b1-35ad-49bb-b118-{number:012}").into();
             let exceptions = if number % 2 == 0 { exceptions.clone() } else { BTreeMap::new() };
-            (uid, Entry { generation: 3, secrets: None, exceptions })
+            (uid, Entry { generation: 3, exceptions, ..Entry::default() })
         };
         let pod = Pod { name: "adit-1".into(), uid: "u".into() };
         Report::new(Some(pod), None, Arc::new((0..tunnels).map(entry).collect()))

@@ -5,27 +5,32 @@
 //! exactly when there is something new to say.
 
 mod condition;
+mod exposure;
 mod fold;
 mod model;
+mod report;
 mod resolved;
 
 use jiff::Timestamp;
 
 pub(crate) use condition::{ACCEPTED, READY};
+#[cfg(test)]
+pub(crate) use model::Listener as ListenerStatus;
 pub(crate) use model::{Condition, Status};
 
 use super::claim::Ledger;
+use super::expose::{Allocation, Standings};
 use super::fleet::{Fleet, Replica};
 use super::object::Object;
 use super::report::Entry;
-use super::translate::{Good, NOT_RESOLVED, Verdict};
-use crate::base::{Reason, ServiceKey};
+use super::translate::{Good, Verdict};
+use crate::base::Reason;
 use crate::config::error::ConfigErrors;
-use crate::config::model::{HostPattern, ListenerConfig, ServiceConfig};
-use crate::engine::{ServiceState, Snapshot};
+use crate::engine::Snapshot;
 use condition::{Finding, conditions, truncate};
 use fold::{Doing, Fold, Seen, Wanted};
 use model::{Listener, Summary};
+use report::Report;
 
 /// What a status is made of.
 pub(crate) struct Facts<'a> {
@@ -37,6 +42,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) snapshot: &'a Snapshot,
     /// Who holds what.
     pub(crate) ledger: &'a Ledger,
+    /// Which port is whose.
+    pub(crate) ports: &'a Allocation,
+    /// How Services stand.
+    pub(crate) standings: &'a Standings,
     /// The ports of the front sockets.
     pub(crate) fronts: &'a [u16],
     /// The other replicas.
@@ -56,7 +65,7 @@ impl<'a> Facts<'a> {
         let generation = self.object.generation;
         let good = self.verdict.running();
         let reports = good.map(|good| self.reports(good, now)).unwrap_or_default();
-        let serving = reports.iter().filter(|report| report.fold.serving > 0).count();
+        let serving = reports.iter().filter(|report| report.reachable()).count();
         let running = self.running(&reports);
 
         let mut listeners: Vec<_> = reports
@@ -69,6 +78,7 @@ impl<'a> Facts<'a> {
                     name: name.into(),
                     address: report.address.clone(),
                     port: report.port,
+                    target_port: report.target,
                     replicas: report.fold.text(),
                     conditions: conditions(&report.findings, known, generation, now),
                     claimed_at: held.map(|held| held.since.to_string()),
@@ -76,14 +86,15 @@ impl<'a> Facts<'a> {
                 }
             })
             .collect();
-        let elsewhere = good.is_none() && running > 0;
-        if elsewhere {
-            listeners.extend(before.listeners.iter().map(|old| self.elsewhere(old, now)));
+        if good.is_none() {
+            let kept = before.listeners.iter().filter(|old| running > 0 || self.keeps_port(old));
+            listeners.extend(kept.map(|old| self.elsewhere(old, now)));
         }
         let of = if good.is_some() { reports.len() } else { self.declared() };
         Some(Status {
             observed_generation: Some(generation),
             listeners,
+            addresses: reports.iter().filter_map(|report| self.hostname(report)).collect(),
             summary: Some(Summary {
                 listeners: format!("{serving}/{of}"),
                 replicas: format!("{running}/{}", self.replicas()),
@@ -129,7 +140,7 @@ impl<'a> Facts<'a> {
 
     /// On how many replicas every service serves that the plan does not refuse.
     fn running(&self, reports: &[Report<'_>]) -> usize {
-        if matches!(self.verdict, Verdict::Suspended(_)) {
+        if matches!(self.verdict, Verdict::Suspended { .. }) {
             return 0;
         }
         let wanted = self.wanted();
@@ -150,21 +161,24 @@ impl<'a> Facts<'a> {
         others.filter(all_serve).count() + usize::from(own)
     }
 
-    /// A service of the version before the invalid one, which only other replicas still have. It
-    /// holds no claim any more: this replica's plan does not know what it is about.
+    /// A service of the version before the invalid one, which only other replicas still have, or one
+    /// of a suspended object. It holds no claim any more but that on a port that was allocated: this
+    /// replica's plan does not know what it is about.
     fn elsewhere(&self, old: &Listener, now: Timestamp) -> Listener {
         let findings = match self.verdict {
             Verdict::Rejected { errors, .. } => {
                 [rejected(errors), Finding::unknown(), self.using_previous(0)]
             }
+            Verdict::Suspended { errors, .. } => suspended(errors.as_ref()),
             _ => [Finding::unknown(), Finding::unknown(), Finding::unknown()],
         };
+        let keeps = old.target_port.is_some();
         let fold = self.fold(&old.name, Doing::Behind("it does not run this object".into()));
         Listener {
             replicas: fold.text(),
             conditions: conditions(&findings, &old.conditions, self.object.generation, now),
-            claimed_at: None,
-            claim: None,
+            claimed_at: old.claimed_at.clone().filter(|_| keeps),
+            claim: old.claim.clone().filter(|_| keeps),
             ..old.clone()
         }
     }
@@ -192,20 +206,7 @@ impl<'a> Facts<'a> {
             Verdict::Valid(good) => {
                 [accepted(good, reports), resolved::of_object(reports), self.programmed(reports)]
             }
-            Verdict::Suspended(errors) => {
-                let suspended = Finding::not(
-                    Reason::Suspended,
-                    "spec.suspend is true; remove it to serve again",
-                );
-                match errors {
-                    None => [
-                        Finding::is(Reason::Accepted, ""),
-                        Finding::is(Reason::ResolvedRefs, ""),
-                        suspended,
-                    ],
-                    Some(errors) => [rejected(errors), Finding::unknown(), suspended],
-                }
-            }
+            Verdict::Suspended { errors, .. } => suspended(errors.as_ref()),
             Verdict::Rejected { errors, previous } if previous.is_some() || running > 0 => {
                 [rejected(errors), Finding::unknown(), self.using_previous(running)]
             }
@@ -228,7 +229,7 @@ impl<'a> Facts<'a> {
                 let notes = reports.iter().filter_map(|report| self.unrouted(report));
                 Finding::is(Reason::Programmed, notes.collect::<Vec<_>>().join("; "))
             }
-            Some(reason) if reports.iter().all(|report| report.fold.serving == 0) => {
+            Some(reason) if !reports.iter().any(Report::reachable) => {
                 Finding::not(reason, messages)
             }
             Some(_) => Finding::not(Reason::Partial, messages),
@@ -253,90 +254,26 @@ impl<'a> Facts<'a> {
 
     /// A word on a port that no Service leads to.
     fn unrouted(&self, report: &Report<'_>) -> Option<String> {
-        let port = report.port.filter(|port| !self.fronts.contains(port))?;
+        let unexposed = report.port.filter(|_| report.expose.is_none());
+        let port = unexposed.filter(|port| !self.fronts.contains(port))?;
         Some(format!(
             "service {}: port {port} is open in the controller's pods, and no Service of the chart \
-             leads there; use a front port ({}) or make a Service for it",
+             leads there; use a front port ({}) or add expose",
             report.name,
             self.fronts.iter().map(|port| format!(":{port}")).collect::<Vec<_>>().join(", ")
         ))
     }
-
-    /// How each service does: those that serve, or should, then those that must not.
-    fn reports<'b>(&self, good: &'b Good, now: Timestamp) -> Vec<Report<'b>> {
-        let open = good.services.iter().map(|(config, _)| {
-            let resolved = good.references.get(&config.name);
-            let resolved = resolved.map_or_else(resolved::all, |r| resolved::of_service(r, now));
-            self.report(config, resolved)
-        });
-        let closed = good.closed().map(|(name, references)| {
-            let own = Doing::Failing(Reason::Pending, NOT_RESOLVED.into());
-            let fold = self.fold(name, own.clone());
-            let accepted = match self.verdict {
-                Verdict::Rejected { errors, .. } => rejected(errors),
-                _ => Finding::is(Reason::Accepted, ""),
-            };
-            let findings = [accepted, resolved::of_service(references, now), fold.finding()];
-            Report { name, address: None, own, refused: false, fold, port: None, findings }
-        });
-        open.chain(closed).collect()
-    }
-
-    /// How one service does.
-    fn report<'b>(&self, config: &'b ServiceConfig, resolved: Finding) -> Report<'b> {
-        let key = ServiceKey { origin: self.object.key.origin(), name: config.name.clone() };
-        let status = self.snapshot.services.get(&key);
-        let wanted = Some(config.listen.port).filter(|port| *port != 0);
-        let (own, port) = match status.map(|status| &status.state) {
-            None => (Doing::Behind("it is being started".into()), wanted),
-            Some(ServiceState::Serving { local }) => (Doing::Serving, Some(local.port())),
-            Some(
-                ServiceState::Refused { reason, message }
-                | ServiceState::Failed { reason, message },
-            ) => (Doing::Failing(*reason, message.clone()), wanted),
-        };
-        let fold = self.fold(&config.name, own.clone());
-        let refusal = match status.map(|status| &status.state) {
-            Some(ServiceState::Refused { reason, message }) => Some((*reason, message)),
-            _ => None,
-        };
-        let findings = match (self.verdict, refusal) {
-            // The service runs, but not as the spec says now.
-            (Verdict::Rejected { errors, .. }, _) => {
-                [rejected(errors), Finding::unknown(), self.using_previous(fold.serving)]
-            }
-            (_, Some((reason, message))) => [
-                Finding::not(reason, message.clone()),
-                resolved,
-                Finding::not(Reason::Pending, "it waits for its address; see condition Accepted"),
-            ],
-            _ => [Finding::is(Reason::Accepted, ""), resolved, fold.finding()],
-        };
-        let port = port.filter(|_| refusal.is_none());
-        let address = port.map(|port| address(config, port));
-        let refused = refusal.is_some();
-        Report { name: &config.name, address, own, refused, fold, port, findings }
-    }
 }
 
-struct Report<'a> {
-    name: &'a str,
-    address: Option<String>,
-    /// How it does on this replica.
-    own: Doing,
-    /// The plan, which is the same everywhere, gives its address to another.
-    refused: bool,
-    /// How it does everywhere.
-    fold: Fold,
-    port: Option<u16>,
-    /// Accepted, ResolvedRefs, Programmed.
-    findings: [Finding; 3],
-}
-
-impl Report<'_> {
-    fn good(&self) -> bool {
-        let [accepted, _, programmed] = &self.findings;
-        accepted.good() && programmed.good()
+/// The findings of a suspended object.
+fn suspended(errors: Option<&ConfigErrors>) -> [Finding; 3] {
+    let suspended =
+        Finding::not(Reason::Suspended, "spec.suspend is true; remove it to serve again");
+    match errors {
+        None => {
+            [Finding::is(Reason::Accepted, ""), Finding::is(Reason::ResolvedRefs, ""), suspended]
+        }
+        Some(errors) => [rejected(errors), Finding::unknown(), suspended],
     }
 }
 
@@ -353,19 +290,4 @@ fn accepted(good: &Good, reports: &[Report<'_>]) -> Finding {
 fn rejected(errors: &ConfigErrors) -> Finding {
     let messages = errors.0.iter().map(ToString::to_string).collect::<Vec<_>>();
     Finding::not(errors.reason(), messages.join("; "))
-}
-
-/// Host, port and path to reach a service by.
-fn address(config: &ServiceConfig, port: u16) -> String {
-    let bound = config.listen.host.as_ref().map(ToString::to_string);
-    match &config.listener {
-        ListenerConfig::Ws(ws) => {
-            let host = ws.hostnames.first().map(|host| match host {
-                HostPattern::Exact(name) => name.clone(),
-                HostPattern::Wildcard(name) => format!("*.{name}"),
-            });
-            format!("{}:{port}{}", host.or(bound).unwrap_or_default(), ws.path.0)
-        }
-        _ => format!("{}:{port}", bound.unwrap_or_default()),
-    }
 }

@@ -19,12 +19,13 @@ impl Store {
         Self { objects: BTreeMap::new(), listed: vec![false; scopes.len()], scopes }
     }
 
-    /// Whether a change may change what runs. A status does so only for who follows the `claims`
-    /// that another replica writes there.
+    /// Whether a change may change what runs. A status does so by the ports that were allocated, and
+    /// for who follows the `claims` that another replica writes there.
     pub(super) fn matters(&self, change: &Change<Object>, claims: bool) -> bool {
         let Change::Applied(new) = change else { return true };
         self.objects.get(&new.key).is_none_or(|old| {
             (&old.uid, old.generation, old.deleting) != (&new.uid, new.generation, new.deleting)
+                || !old.status.same_ports(&new.status)
                 || claims && !old.status.same_claims(&new.status)
         })
     }

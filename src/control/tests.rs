@@ -2,6 +2,7 @@
 
 mod claims;
 mod classes;
+mod exposed;
 mod references;
 mod replicas;
 mod statuses;
@@ -40,9 +41,10 @@ proptest! {
             objects.swap(i, (seed as usize).wrapping_mul(31).wrapping_add(i * 7) % (i + 1));
         }
         let nothing = Outside { secrets: &Secrets::default(), services: &Services::default() };
-        let mut translator = super::translate::Translator::new(vec![8080]);
-        let one = translator.translate(world.objects.values(), nothing);
-        let other = shuffled.translator.translate(objects.iter(), nothing);
+        let mut translator = super::translate::Translator::new(vec![8080], &[]);
+        let now = world.instant();
+        let one = translator.translate(world.objects.values(), nothing, now);
+        let other = shuffled.translator.translate(objects.iter(), nothing, now);
         prop_assert_eq!(one, other);
     }
 }

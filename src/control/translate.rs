@@ -1,10 +1,11 @@
 //! From the objects of the API server to what shall run, and a verdict for each object.
 //!
 //! Pure: no API server, no engine, no clock. The one memory is [`Translator`]: what an object ran
-//! last and what its Secrets held then, and who holds which address. The outcome does not depend on
-//! the order of the objects.
+//! last and what its Secrets held then, who holds which address, and which ports were allocated. The
+//! outcome does not depend on the order of the objects.
 
 mod admission;
+mod allocated;
 mod judged;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,14 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::claim::Ledger;
+use super::claim::{Ledger, digest_of_port};
+use super::expose::{Allocation, Slot};
 use super::object::{Key, Object};
 use super::policy::{Class, Labels, Policy, Selected};
-use crate::base::{Reason, ServiceKey};
+use crate::base::{ListenAddr, Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
-use crate::config::model::ServiceConfig;
+use crate::config::model::{ExposeConfig, ServiceConfig};
 use crate::config::secrets::{Kept, Secrets};
 use crate::config::services::Services;
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
@@ -39,8 +42,13 @@ pub(crate) enum Verdict {
     Foreign,
     /// It runs as its spec says.
     Valid(Arc<Good>),
-    /// `spec.suspend`: nothing runs. The errors that it would have otherwise, if any.
-    Suspended(Option<ConfigErrors>),
+    /// `spec.suspend`: nothing runs.
+    Suspended {
+        /// The errors that it would have otherwise, if any.
+        errors: Option<ConfigErrors>,
+        /// What it would run: its ports and Services stay.
+        kept: Option<Arc<Good>>,
+    },
     /// Its spec has errors, or its class does not allow it; what it ran before goes on.
     Rejected {
         /// What is wrong.
@@ -55,6 +63,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Good {
     /// The services in the spec's order, each with the digest of its claim.
     pub(crate) services: Vec<(Arc<ServiceConfig>, Arc<str>)>,
+    /// Which of them a Service leads to, by name.
+    pub(crate) exposures: BTreeMap<Arc<str>, ExposeConfig>,
     /// The generation of the spec that this is.
     pub(crate) generation: i64,
     /// What is known of references, by service.
@@ -81,7 +91,15 @@ impl Verdict {
     pub(crate) fn running(&self) -> Option<&Arc<Good>> {
         match self {
             Self::Valid(good) | Self::Rejected { previous: Some(good), .. } => Some(good),
-            Self::Foreign | Self::Suspended(_) | Self::Rejected { previous: None, .. } => None,
+            Self::Foreign | Self::Suspended { .. } | Self::Rejected { previous: None, .. } => None,
+        }
+    }
+
+    /// What has Services of the object, also while it is suspended.
+    pub(crate) fn exposing(&self) -> Option<&Arc<Good>> {
+        match self {
+            Self::Suspended { kept, .. } => kept.as_ref(),
+            other => other.running(),
         }
     }
 }
@@ -114,6 +132,8 @@ pub(crate) struct Translator {
     seen: HashMap<Arc<str>, Seen>,
     /// Who holds what.
     pub(crate) ledger: Ledger,
+    /// Which port is whose.
+    pub(crate) ports: Allocation,
 }
 
 #[derive(Debug)]
@@ -133,11 +153,19 @@ struct Seen {
 type Ran = BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>;
 
 impl Translator {
-    /// A translator without memories, for a process with these front ports.
-    pub(crate) fn new(fronts: Vec<u16>) -> Self {
-        let policy = Arc::new(Policy::built_in());
+    /// A translator without memories, for a process with these front ports, and with these of its
+    /// own besides.
+    pub(crate) fn new(fronts: Vec<u16>, reserved: &[u16]) -> Self {
+        let own = fronts.iter().chain(reserved).copied().collect();
+        let (policy, ports) = (Arc::new(Policy::built_in()), Allocation::new(own));
         let (labels, seen, ledger) = Default::default();
-        Self { fronts, policy, labels, seen, ledger }
+        Self { fronts, policy, labels, seen, ledger, ports }
+    }
+
+    /// The process leads from now on, or does not any more.
+    pub(crate) fn lead(&mut self, leads: bool) {
+        self.ledger.lead(leads);
+        self.ports.forget();
     }
 
     /// Goes by these classes and these labels of namespaces from the next translation on.
@@ -147,7 +175,7 @@ impl Translator {
 
     /// Whether an object is of one of the classes.
     pub(crate) fn is_ours(&self, object: &Object) -> bool {
-        matches!(self.policy.select(object.class.as_deref()), Selected::Class(_))
+        self.policy.class(object.class.as_deref()).is_some()
     }
 
     /// The classes.
@@ -176,10 +204,12 @@ impl Translator {
         &mut self,
         objects: impl Iterator<Item = &'a Object> + Clone,
         outside: Outside<'_>,
+        now: Instant,
     ) -> Translation {
         let mut outcome = Translation::default();
         let policy = self.policy.clone();
         let beyond = admission::beyond_quota(&policy, objects.clone());
+        self.follow_ports(objects.clone(), now);
         for object in objects.clone() {
             if object.deleting {
                 // Gone for traffic; only somebody's finalizer keeps the object.
@@ -201,6 +231,7 @@ impl Translator {
             }
             outcome.verdicts.insert(object.key.clone(), verdict);
         }
+        self.allocate(objects.clone(), &outcome.verdicts, now);
         let uids: HashSet<&str> = objects.map(|object| &*object.uid).collect();
         self.seen.retain(|uid, _| uids.contains(&**uid));
         self.ledger.keep_objects(&uids);
@@ -215,8 +246,13 @@ impl Translator {
         snapshot: &Snapshot,
         now: Timestamp,
     ) {
-        for (config, claim) in verdict.running().into_iter().flat_map(|good| &good.services) {
+        let Some(good) = verdict.running() else { return };
+        for (config, claim) in &good.services {
             let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
+            let allocated = good.exposures.contains_key(&config.name);
+            let port = self.ports.bound(&Slot::new(object, &config.name)).filter(|_| allocated);
+            let of_port = port.map(digest_of_port);
+            let claim = of_port.as_deref().unwrap_or(claim);
             match snapshot.services.get(&key) {
                 Some(status) if matches!(status.state, ServiceState::Refused { .. }) => {
                     self.ledger.refuse(&object.uid, &config.name);
@@ -236,21 +272,22 @@ impl Translator {
     ) -> Verdict {
         let namespace = &*object.key.namespace;
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let sight = Sight { outside, namespace, fronts: &self.fronts };
+        let sight = Sight { outside, namespace, tunnel: &object.key.name, fronts: &self.fronts };
         seen.look(object, &sight);
         let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
         let outcome = seen.admit(&rules, beyond);
+        // The class has the last word, also on what ran before it was narrowed.
+        let previous = || {
+            let previous = seen.last.as_ref().filter(|_| !beyond);
+            previous.and_then(|last| rules.allow(last, &seen.ran).ok())
+        };
         if object.spec.as_ref().is_ok_and(|spec| spec.suspend) {
-            return Verdict::Suspended(outcome.err());
+            let kept = outcome.as_ref().ok().cloned().or_else(previous);
+            return Verdict::Suspended { errors: outcome.err(), kept };
         }
         match outcome {
             Ok(good) => Verdict::Valid(good),
-            Err(errors) => {
-                // The class has the last word, also on what ran before it was narrowed.
-                let previous = seen.last.as_ref().filter(|_| !beyond);
-                let previous = previous.and_then(|last| rules.allow(last, &seen.ran).ok());
-                Verdict::Rejected { errors, previous }
-            }
+            Err(errors) => Verdict::Rejected { errors, previous: previous() },
         }
     }
 
@@ -290,10 +327,19 @@ impl Translator {
         }
         for (config, digest) in open {
             let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
-            let held_since = self.ledger.since(object, &config.name, digest);
+            let (config, digest) = if good.exposures.contains_key(&config.name) {
+                // Until the status says where, nobody binds anything.
+                let slot = Slot::new(object, &config.name);
+                let Some(port) = self.ports.bound(&slot) else { continue };
+                let listen = ListenAddr::port(port);
+                let config = ServiceConfig { listen, ..(**config).clone() };
+                (Arc::new(config), digest_of_port(port).into())
+            } else {
+                (config.clone(), digest.clone())
+            };
+            let held_since = self.ledger.since(object, &config.name, &digest);
             let claim = Claim { held_since, created: object.created };
-            let config = config.clone();
-            seen.ran.insert(config.name.clone(), (config.clone(), digest.clone()));
+            seen.ran.insert(config.name.clone(), (config.clone(), digest));
             let desired = Desired { config, claim, drain: whole, closed: false, terms: terms() };
             services.insert(key, desired);
         }

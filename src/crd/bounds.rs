@@ -141,12 +141,23 @@ const SPECIAL: &[(&str, &str)] = &[
         r#"{"pattern": "^(0|(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|ms|s|m|h))+)$"}"#,
     ),
     ("services[].handler.retries", r#"{"minimum": 0, "maximum": 100}"#),
+    ("services[].expose.port", r#"{"minimum": 1, "maximum": 65535}"#),
+    ("services[].expose.name", r#"{"pattern": "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"}"#),
+    (
+        "services[].expose.annotations",
+        r#"{"maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 1024}}"#,
+    ),
+    (
+        "services[].expose.labels",
+        r#"{"maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 63}}"#,
+    ),
 ];
 
 /// Texts of a closed set by their path's end; empty is the default.
 const CHOICES: &[(&str, &[&str])] = &[
     ("selector.strategy", &["", "round", "rr", "random", "rand", "fifo", "ha", "hash"]),
     ("bypasses[].network", &["", "tcp", "udp"]),
+    ("expose.type", &["", "ClusterIP", "NodePort", "LoadBalancer"]),
 ];
 
 /// What the tables say about a schema at a path of `spec`.

@@ -28,6 +28,26 @@ pub(super) fn schema() -> Value {
                     "replicas": text(32, "Replicas that run the tunnel, of all."),
                 },
             },
+            "addresses": {
+                "type": "array",
+                "description": "Where exposed services are reached.",
+                "maxItems": 32,
+                "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object",
+                    "required": ["type", "value", "port"],
+                    "properties": {
+                        "type": text(32, "Hostname."),
+                        "value": text(253, "The Service's name in the cluster."),
+                        "port": {
+                            "type": "integer",
+                            "description": "The Service's port.",
+                            "minimum": 1,
+                            "maximum": 65535,
+                        },
+                    },
+                },
+            },
             "listeners": {
                 "type": "array",
                 "description": "One entry a service.",
@@ -42,8 +62,14 @@ pub(super) fn schema() -> Value {
                         "address": text(2048, "Host, port and path to reach it by."),
                         "port": {
                             "type": "integer",
-                            "description": "The port that is bound in the controller's pods.",
+                            "description": "The port to reach it by: that of the Service if it is exposed, else one of the controller's pods.",
                             "minimum": 0,
+                            "maximum": 65535,
+                        },
+                        "targetPort": {
+                            "type": "integer",
+                            "description": "The port that was allocated in the controller's pods for an exposed service.",
+                            "minimum": 1,
                             "maximum": 65535,
                         },
                         "replicas": text(32, "Replicas that serve it, of all."),

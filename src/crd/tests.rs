@@ -31,7 +31,8 @@ fn every_list_text_and_map_is_bounded() {
                 path == ".metadata"
                     || schema["properties"].is_object()
                     || (schema["maxProperties"].is_u64()
-                        && schema["x-kubernetes-preserve-unknown-fields"] == true)
+                        && (schema["x-kubernetes-preserve-unknown-fields"] == true
+                            || schema["additionalProperties"]["maxLength"].is_u64()))
             }
             Some("integer" | "boolean") => true,
             None => schema["x-kubernetes-int-or-string"] == true,
@@ -44,7 +45,10 @@ fn every_list_text_and_map_is_bounded() {
 #[test]
 fn the_schema_is_structural() {
     walk(&schema(), "", &mut |path, schema| {
-        for key in ["$ref", "anyOf", "oneOf", "allOf", "additionalProperties", "nullable"] {
+        // A map of texts; anything else with it would be closed to new keys, or open to all.
+        let map = schema["additionalProperties"]["type"] == "string";
+        assert!(map || schema.get("additionalProperties").is_none(), "{path}");
+        for key in ["$ref", "anyOf", "oneOf", "allOf", "nullable"] {
             assert!(schema.get(key).is_none(), "{path} has {key}");
         }
         let format = schema["format"].as_str().unwrap_or_default();

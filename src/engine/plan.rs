@@ -1,7 +1,6 @@
 //! The plan: which service gets the address that it wants. Pure, over the whole set.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use super::claims::{Claims, Conflict};
 use super::desired::{Claim, Desired, DesiredSet};
@@ -18,8 +17,6 @@ pub struct Ports {
     pub reserved: Vec<u16>,
     /// Handshakes that may be in flight where there are front ports; `None` is 1024.
     pub handshakes: Option<usize>,
-    /// Ports that services may have besides the fronts; `None` is any.
-    pub allowed: Option<RangeInclusive<u16>>,
 }
 
 /// A port that is always bound and that services of many objects share.
@@ -173,27 +170,12 @@ fn place<'a>(
 }
 
 fn check_port(addr: &ListenAddr, medium: Medium, ports: &Ports) -> Result<(), (Reason, String)> {
-    if medium == Medium::Remote {
-        // Another machine's ports are not ours to keep.
-        return Ok(());
-    }
-    let tcp = medium == Medium::Tcp;
-    if tcp && ports.reserved.contains(&addr.port) {
+    // Ports of another machine are not ours to keep.
+    if medium == Medium::Tcp && ports.reserved.contains(&addr.port) {
         let text = format!("addr {addr} is the admin port of the process: choose another port");
         return Err((Reason::PortNotAllowed, text));
     }
-    match &ports.allowed {
-        Some(allowed) if !(allowed.contains(&addr.port) || tcp && ports.front(addr).is_some()) => {
-            let (low, high) = (allowed.start(), allowed.end());
-            let fronts: Vec<_> = ports.fronts.iter().map(|front| front.addr.to_string()).collect();
-            let text = format!(
-                "addr {addr} is outside of the ports {low}-{high}: choose one of them, or a front port ({})",
-                fronts.join(", ")
-            );
-            Err((Reason::PortNotAllowed, text))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Names the other service only to those who may see it: its own namespace.

@@ -124,7 +124,6 @@ fn front() -> Ports {
         fronts: vec![Front { addr: ListenAddr::port(8080), tls: false }],
         reserved: vec![9180],
         handshakes: None,
-        allowed: Some(1024..=19999),
     }
 }
 
@@ -212,7 +211,6 @@ fn ports_follow_the_rules_of_the_process() {
     let services = [
         (key("a", "front"), desired("in", 8080, tcp(), created(1)), Some(Reason::PortConflict)),
         (key("a", "admin"), desired("in", 9180, tcp(), created(1)), Some(Reason::PortNotAllowed)),
-        (key("a", "low"), desired("in", 22, tcp(), created(1)), Some(Reason::PortNotAllowed)),
         (key("a", "first"), desired("in", 5432, tcp(), created(1)), None),
         (key("b", "second"), desired("in", 5432, tcp(), created(2)), Some(Reason::PortConflict)),
         (key("b", "ws"), desired("in", 5432, ws("/", &[]), created(3)), Some(Reason::PortConflict)),
@@ -234,7 +232,6 @@ fn a_udp_and_a_tcp_service_share_a_port_number() {
         // Neither the admin port nor the front port is one of UDP.
         (key("a", "admin"), desired("in", 9180, udp(), created(1)), None),
         (key("a", "front"), desired("in", 8080, udp(), created(1)), None),
-        (key("a", "low"), desired("in", 53, udp(), created(1)), Some(Reason::PortNotAllowed)),
     ];
     let all: Vec<_> = services.iter().map(|(k, d, _)| (k.clone(), d.clone())).collect();
     let plan = plan(&all);

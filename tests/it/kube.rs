@@ -8,6 +8,7 @@ mod controller;
 mod convert;
 mod drain;
 mod duels;
+mod expose;
 mod fleet;
 mod guard;
 mod many;

@@ -138,6 +138,7 @@ impl Opened<'_> {
             handler,
             listener,
             forwarder,
+            expose,
             metadata,
         } = service;
         *metadata = flat(metadata);
@@ -145,6 +146,10 @@ impl Opened<'_> {
             let message = "dropped: gost serves any Host header; give each service an addr or \
                            metadata.path of its own";
             self.findings.warn(&format!("{path}.hostnames"), Reason::Accepted, message);
+        }
+        if take(expose).is_some() {
+            let message = "dropped: gost makes no Services; its service listens on addr";
+            self.findings.warn(&format!("{path}.expose"), Reason::Accepted, message);
         }
         if let Some(raw::Listener { kind: _, chain: _, tls, metadata }) = listener {
             *metadata = flat(metadata);

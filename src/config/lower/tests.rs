@@ -1,4 +1,5 @@
 mod cluster;
+mod expose;
 mod gates;
 mod listeners;
 mod protocols;

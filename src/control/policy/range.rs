@@ -11,7 +11,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub(super) const fn new(first: u16, last: u16) -> Self {
+    pub(in crate::control) const fn new(first: u16, last: u16) -> Self {
         Self { first, last }
     }
 

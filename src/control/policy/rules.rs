@@ -3,10 +3,11 @@
 use super::{Class, Reserved, hosts};
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Findings};
-use crate::config::model::{HostPattern, ListenerConfig, ServiceConfig};
+use crate::config::model::{ExposeConfig, HostPattern, ListenerConfig, ServiceConfig, ServiceType};
 use crate::config::raw;
 
-/// Checks a tunnel of `namespace` that was lowered to `services`, against the rules of its class.
+/// Checks a tunnel of `namespace` that was lowered to `services`, each with the Service that leads
+/// there, against the rules of its class.
 ///
 /// # Errors
 /// Everything that the class does not allow, each with what it does allow.
@@ -14,16 +15,16 @@ pub fn refusals<'a>(
     class: &Class,
     namespace: &str,
     config: &raw::Config,
-    services: impl Iterator<Item = &'a ServiceConfig>,
+    services: impl Iterator<Item = (&'a ServiceConfig, Option<&'a ExposeConfig>)>,
     reserved: Reserved<'_>,
 ) -> Result<(), ConfigErrors> {
     let mut findings = Findings::default();
     let rules = Rules { class, namespace, reserved };
-    for service in services {
+    for (service, exposed) in services {
         let named = |raw: &raw::Service| raw.name == *service.name;
         let Some(i) = config.services.iter().position(named) else { continue };
         let Some(raw) = config.services.get(i) else { continue };
-        rules.service(raw, service, &format!("services[{i}]"), &mut findings);
+        rules.service(raw, service, exposed, &format!("services[{i}]"), &mut findings);
     }
     if !class.inline_credentials {
         for path in inline(config) {
@@ -46,6 +47,7 @@ impl Rules<'_> {
         &self,
         raw: &raw::Service,
         service: &ServiceConfig,
+        exposed: Option<&ExposeConfig>,
         path: &str,
         findings: &mut Findings,
     ) {
@@ -71,10 +73,53 @@ impl Rules<'_> {
             );
             findings.error(&format!("{path}.handler"), Reason::NotAllowedByClass, message);
         }
-        self.port(service, path, findings);
+        match exposed {
+            Some(expose) => self.exposure(service, expose, path, findings),
+            None => self.port(service, path, findings),
+        }
         if let ListenerConfig::Ws(ws) = &service.listener {
             self.hostnames(&ws.hostnames, path, findings);
             self.path(&ws.path.0, path, findings);
+        }
+    }
+
+    /// Its port is allocated, but what leads there is not everybody's.
+    fn exposure(
+        &self,
+        service: &ServiceConfig,
+        expose: &ExposeConfig,
+        path: &str,
+        findings: &mut Findings,
+    ) {
+        let (class, allowed) = (self.class, &self.class.expose);
+        let kind = expose.kind.as_str();
+        if !allowed.types.iter().any(|name| name == kind) {
+            let message = format!(
+                "class {:?} does not allow Services of type {kind}; it allows {}",
+                class.name,
+                list(&allowed.types)
+            );
+            findings.error(&format!("{path}.expose.type"), Reason::NotAllowedByClass, message);
+        } else if expose.kind != ServiceType::ClusterIp && service.handler.is_open() {
+            let message = format!(
+                "a Service of type {kind} would open this proxy to whoever reaches it: add auth or \
+                 an auther"
+            );
+            findings.error(&format!("{path}.handler"), Reason::NotAllowedByClass, message);
+        }
+        for (part, written, allowed) in [
+            ("annotations", &expose.annotations, &allowed.annotations),
+            ("labels", &expose.labels, &allowed.labels),
+        ] {
+            for key in written.keys().filter(|key| !allowed.contains(key)) {
+                let message = format!(
+                    "class {:?} does not allow {key:?} on Services; it allows {}",
+                    class.name,
+                    list(allowed)
+                );
+                let at = format!("{path}.expose.{part}");
+                findings.error(&at, Reason::NotAllowedByClass, message);
+            }
         }
     }
 

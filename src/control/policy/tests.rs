@@ -123,8 +123,11 @@ fn judged(class: &Class, spec: &Value) -> Result<(), String> {
     let spec: TunnelSpec = serde_json::from_value(spec.clone()).unwrap();
     let secrets = Secrets::default();
     let lowered =
-        lower_tunnel(&spec, &LowerContext::controller("team", &secrets, &[8080])).unwrap();
-    refusals(class, "team", &spec.config, lowered.services.iter(), RESERVED)
+        lower_tunnel(&spec, &LowerContext::controller("team", &secrets, &[8080]).of_tunnel("t"))
+            .unwrap();
+    let exposed = |service| lowered.exposures.get(service);
+    let services = lowered.services.iter().map(|config| (config, exposed(&config.name)));
+    refusals(class, "team", &spec.config, services, RESERVED)
         .map_err(|errors| format!("{}/{errors}", errors.reason()))
 }
 
@@ -170,6 +173,40 @@ fn a_class_says_what_it_does_not_allow_and_what_it_does() {
             part => {
                 let error = judged.expect_err(rest);
                 assert!(error.contains(part), "{rest}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_that_is_exposed_is_held_to_what_its_class_exposes_and_not_to_its_ports() {
+    let open = json!({"type": "http"});
+    let closed = service()["handler"].clone();
+    let lists = "  expose: {types: [ClusterIP, LoadBalancer], annotations: [a], labels: [l]}";
+    for (rest, expose, handler, refused) in [
+        ("", json!({}), &open, ""),
+        ("", json!({"type": "LoadBalancer"}), &closed, "it allows ClusterIP"),
+        (lists, json!({"type": "LoadBalancer", "annotations": {"a": ""}}), &closed, ""),
+        (lists, json!({"type": "LoadBalancer"}), &open, "NotAllowedByClass/services[0].handler"),
+        (lists, json!({"type": "NodePort"}), &closed, "services[0].expose.type: class \"c\""),
+        (
+            lists,
+            json!({"labels": {"l": "", "a": ""}}),
+            &open,
+            "allow \"a\" on Services; it allows l",
+        ),
+        ("", json!({"annotations": {"a": ""}}), &open, "it allows none"),
+    ] {
+        let spec = json!({"services": [{
+            "name": "s", "addr": ":22", "handler": handler, "listener": {"type": "ws"},
+            "expose": expose,
+        }]});
+        let judged = judged(&class(rest), &spec);
+        match refused {
+            "" => assert_eq!(judged, Ok(()), "{rest} {expose}"),
+            part => {
+                let error = judged.expect_err(rest);
+                assert!(error.contains(part), "{rest} {expose}: {error}");
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Entry, Exception, Tunnels};
 use crate::base::{Reason, ServiceKey};
 use crate::control::object::{Key, Object};
 use crate::control::store::Store;
-use crate::control::translate::{NOT_RESOLVED, Translation, Verdict};
+use crate::control::translate::{Good, NOT_RESOLVED, Translation, Verdict};
 use crate::engine::{ServiceState, Snapshot};
 
 /// An entry for each object that runs, from the engine's picture of just that translation. `secrets`
@@ -19,21 +19,43 @@ pub(in crate::control) fn tunnels(
 ) -> Tunnels {
     let entry = |(key, verdict): (&Key, &Verdict)| {
         let (object, good) = (store.get(key)?, verdict.running()?);
-        let names = good.services.iter().map(|(config, _)| &config.name);
-        let exceptions = names.filter_map(|name| exception(key, name, snapshot));
+        let names = || good.services.iter().map(|(config, _)| &config.name);
+        let exceptions = names().filter_map(|name| exception(key, name, good, snapshot));
         let closed = good
             .closed()
             .map(|(name, _)| (name.clone(), Exception::new(Reason::Pending, NOT_RESOLVED)));
         let exceptions = exceptions.chain(closed).collect();
-        let entry = Entry { generation: good.generation, secrets: secrets(object), exceptions };
+        let allocated = names().filter(|name| good.exposures.contains_key(*name));
+        let ports = allocated.filter_map(|name| port(key, name, snapshot)).collect();
+        let (generation, secrets) = (good.generation, secrets(object));
+        let entry = Entry { generation, secrets, ports, exceptions };
         Some((object.uid.clone(), entry))
     };
     translation.verdicts.iter().filter_map(entry).collect()
 }
 
-fn exception(key: &Key, name: &Arc<str>, snapshot: &Snapshot) -> Option<(Arc<str>, Exception)> {
+/// The port that an exposed service has here.
+fn port(key: &Key, name: &Arc<str>, snapshot: &Snapshot) -> Option<(Arc<str>, u16)> {
     let key = ServiceKey { origin: key.origin(), name: name.clone() };
-    match &snapshot.services.get(&key)?.state {
+    match snapshot.services.get(&key)?.state {
+        ServiceState::Serving { local } => Some((name.clone(), local.port())),
+        ServiceState::Refused { .. } | ServiceState::Failed { .. } => None,
+    }
+}
+
+fn exception(
+    key: &Key,
+    name: &Arc<str>,
+    good: &Good,
+    snapshot: &Snapshot,
+) -> Option<(Arc<str>, Exception)> {
+    let key = ServiceKey { origin: key.origin(), name: name.clone() };
+    let Some(service) = snapshot.services.get(&key) else {
+        let waits = good.exposures.contains_key(name);
+        let exception = Exception::new(Reason::Pending, "its port is being allocated");
+        return waits.then(|| (name.clone(), exception));
+    };
+    match &service.state {
         ServiceState::Serving { .. } => None,
         ServiceState::Refused { reason, message } | ServiceState::Failed { reason, message } => {
             Some((name.clone(), Exception::new(*reason, message)))

@@ -18,6 +18,9 @@ pub(crate) struct Status {
     /// One entry a service.
     #[serde(deserialize_with = "lenient_list")]
     pub(crate) listeners: Vec<Listener>,
+    /// Where exposed services are reached.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient_list")]
+    pub(crate) addresses: Vec<Address>,
     /// What the columns of `kubectl get` show.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub(crate) summary: Option<Summary>,
@@ -53,9 +56,12 @@ pub(crate) struct Listener {
     /// Host, port and path to reach it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
-    /// The port that is bound in the controller's pods.
+    /// The port to reach it by: that of the Service if it is exposed, else one of the Pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u16>,
+    /// The port of the Pods that was allocated for an exposed service: nobody binds another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target_port: Option<u16>,
     /// Replicas that serve it, of all: `1/1`.
     #[serde(default)]
     pub(crate) replicas: String,
@@ -68,6 +74,18 @@ pub(crate) struct Listener {
     /// Digest of what `claimedAt` is about: it counts only while the spec still asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) claim: Option<String>,
+}
+
+/// Where an exposed service is reached, as in `status.addresses` of Gateway API, with a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Address {
+    /// `Hostname`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// `<service>.<namespace>.svc`.
+    pub(crate) value: String,
+    /// The Service's port.
+    pub(crate) port: u16,
 }
 
 /// What the columns of `kubectl get` show.
@@ -100,6 +118,15 @@ impl Status {
             claims.map(|l| (l.name.clone(), l.claimed_at.clone(), l.claim.clone())).collect()
         };
         claims(self) == claims(other)
+    }
+
+    /// Whether both give every service the same port.
+    pub(crate) fn same_ports(&self, other: &Self) -> bool {
+        let ports = |status: &'_ Self| -> Vec<_> {
+            let exposed = status.listeners.iter().filter(|l| l.target_port.is_some());
+            exposed.map(|l| (l.name.clone(), l.target_port)).collect()
+        };
+        ports(self) == ports(other)
     }
 
     /// A service's entry.

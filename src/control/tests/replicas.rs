@@ -28,7 +28,7 @@ fn other(name: &str, generation: i64, exceptions: &[(&str, Reason, &str)]) -> Re
         (Arc::from(*service), Exception::new(*reason, message))
     };
     let exceptions: BTreeMap<_, _> = exceptions.iter().map(exception).collect();
-    let entry = Entry { generation, secrets: None, exceptions };
+    let entry = Entry { generation, exceptions, ..Entry::default() };
     reports(name, Tunnels::from([("uid-1".into(), entry)]))
 }
 
@@ -189,7 +189,7 @@ fn another_leader_rewrites_nothing() {
     let mut follower = translator(false);
     sees(&mut follower, &world);
     world.now += 100;
-    follower.ledger.lead(true);
+    follower.lead(true);
     world.translator = follower;
     assert_eq!(world.settle(), 0);
 }
@@ -197,7 +197,7 @@ fn another_leader_rewrites_nothing() {
 /// A replica hears of everything that was written.
 fn sees(replica: &mut Translator, world: &World) -> crate::control::translate::Translation {
     world.objects.values().for_each(|object| replica.ledger.written(object));
-    replica.translate(world.objects.values(), world.outside())
+    replica.translate(world.objects.values(), world.outside(), world.instant())
 }
 
 #[derive(Clone, Debug)]
@@ -257,8 +257,8 @@ proptest! {
                 }
                 Happens::Swap => {
                     std::mem::swap(&mut world.translator, &mut follower);
-                    follower.ledger.lead(false);
-                    world.translator.ledger.lead(true);
+                    follower.lead(false);
+                    world.translator.lead(true);
                 }
             }
         }

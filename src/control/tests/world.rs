@@ -1,14 +1,17 @@
 //! Objects, the translator and the real planner, with a snapshot made of its plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::base::{ListenAddr, Reason, Secret, ServiceKey};
 use crate::config::secrets::{SecretData, SecretState, Secrets};
 use crate::config::services::Services;
+use crate::control::expose::Standings;
 use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
@@ -23,6 +26,8 @@ pub(super) struct World {
     pub(super) objects: BTreeMap<Key, Object>,
     pub(super) translator: Translator,
     pub(super) translation: Translation,
+    /// How Services stand.
+    pub(super) standings: Standings,
     /// Who else there is.
     pub(super) fleet: Fleet,
     /// The Secrets that exist, as they were read.
@@ -45,6 +50,7 @@ impl Default for World {
             translation: Translation::default(),
             secrets: Secrets::default(),
             services: Services::default(),
+            standings: Standings::default(),
             taken: BTreeSet::new(),
             now: 1000,
             uids: 0,
@@ -134,8 +140,9 @@ impl World {
 
     /// Translates, plans, and writes statuses; returns how many were written.
     pub(super) fn settle(&mut self) -> usize {
-        let outside = Outside { secrets: &self.secrets, services: &self.services };
-        self.translation = self.translator.translate(self.objects.values(), outside);
+        let (outside, now) =
+            (Outside { secrets: &self.secrets, services: &self.services }, self.instant());
+        self.translation = self.translator.translate(self.objects.values(), outside, now);
         let snapshot = self.snapshot();
         let now = Timestamp::from_second(self.now).unwrap();
         let mut writes = 0;
@@ -148,6 +155,8 @@ impl World {
                 verdict,
                 snapshot: &snapshot,
                 ledger,
+                ports: &self.translator.ports,
+                standings: &self.standings,
                 fronts: &FRONTS,
                 fleet: &self.fleet,
                 replica: "one",
@@ -172,6 +181,12 @@ impl World {
             .filter(|(_, service)| matches!(service.state, ServiceState::Serving { .. }))
             .map(|(key, _)| key.to_string())
             .collect()
+    }
+
+    /// `now`, as a monotonic clock says it.
+    pub(super) fn instant(&self) -> Instant {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGAN + Duration::from_secs(self.now.unsigned_abs())
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -215,8 +230,8 @@ impl World {
 
 /// A translator of the leader, or of one who follows it.
 pub(super) fn translator(leads: bool) -> Translator {
-    let mut translator = Translator::new(FRONTS.into());
-    translator.ledger.lead(leads);
+    let mut translator = Translator::new(FRONTS.into(), &[9180]);
+    translator.lead(leads);
     translator
 }
 

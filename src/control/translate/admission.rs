@@ -28,6 +28,7 @@ impl Rules<'_> {
         if let Some(spec) = &judged.spec {
             let closed = good.closed().filter_map(|(name, _)| ran.get(name));
             let services = good.services.iter().chain(closed).map(|(config, _)| &**config);
+            let services = services.map(|config| (config, good.exposures.get(&config.name)));
             refusals(self.class, self.namespace, &spec.config, services, reserved)?;
         }
         Ok(good)

@@ -17,6 +17,8 @@ use crate::control::object::Object;
 pub(super) struct Sight<'a> {
     pub(super) outside: Outside<'a>,
     pub(super) namespace: &'a str,
+    /// The object's name.
+    pub(super) tunnel: &'a str,
     pub(super) fronts: &'a [u16],
 }
 
@@ -69,8 +71,10 @@ impl Judged {
     }
 
     fn of_spec(spec: Arc<TunnelSpec>, generation: i64, sight: &Sight, kept: &mut Kept) -> Self {
-        let Sight { outside: Outside { secrets, services }, namespace, fronts } = *sight;
-        let context = LowerContext::controller(namespace, secrets, fronts).with_services(services);
+        let Sight { outside: Outside { secrets, services }, namespace, tunnel, fronts } = *sight;
+        let context = LowerContext::controller(namespace, secrets, fronts)
+            .with_services(services)
+            .of_tunnel(tunnel);
         let lowered = lower_tunnel(&spec, &context.with_kept(kept));
         let secret = |name: &str| (name.to_string(), secrets.find(namespace, name).clone());
         let service = |name: &str| (name.to_string(), services.find(namespace, name).clone());
@@ -163,6 +167,7 @@ fn good(lowered: Lowered, generation: i64) -> Good {
     });
     Good {
         services: services.collect(),
+        exposures: lowered.exposures,
         generation,
         references: lowered.references,
         warnings: lowered.warnings.iter().map(ToString::to_string).collect(),

@@ -101,6 +101,11 @@ impl<S: Source, O> Kind<S, O> {
     ) -> Self {
         Self { plural, source, read, labels: None, fields: None }
     }
+
+    /// Those with labels that fit.
+    pub(in crate::control) fn labelled(self, selector: String) -> Self {
+        Self { labels: Some(selector), ..self }
+    }
 }
 
 /// `WsTunnel`s of a namespace, or of all.
@@ -128,8 +133,7 @@ pub(in crate::control) fn reports(
     instance: &str,
 ) -> Kind<Whole<ConfigMap>, Stored> {
     let source = Whole(Api::namespaced(client, namespace));
-    let kind = Kind::new("configmaps", source, Stored::read);
-    Kind { labels: Some(format!("{LABEL}={instance}")), ..kind }
+    Kind::new("configmaps", source, Stored::read).labelled(format!("{LABEL}={instance}"))
 }
 
 /// All namespaces, for their labels.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
@@ -23,7 +24,9 @@ pub struct Fleet<'a> {
     instance: String,
     // Processes end before their hosts, and hosts before their network.
     pub replicas: Vec<Replica>,
-    lan: Lan,
+    pub lan: Lan,
+    kubeconfig: PathBuf,
+    namespaces: String,
 }
 
 /// One of them.
@@ -40,26 +43,15 @@ impl<'a> Fleet<'a> {
         let lan = Lan::new();
         let kubeconfig = cluster.controller_kubeconfig_at(lan.forward(cluster.port()));
         let instance = namespaces[0].to_string();
-        let replicas = (0..count).map(|number| {
-            let (pod, host) = (format!("{instance}-pod-{number}"), lan.host());
-            let mut command = host.command(env!("CARGO_BIN_EXE_adit"));
-            command.args([
-                "controller",
-                &format!("--kubeconfig={}", kubeconfig.display()),
-                &format!("--instance={instance}"),
-                &format!("--namespace={}", namespaces.join(",")),
-                &format!("--pod-name={pod}"),
-                &format!("--pod-namespace={SYSTEM}"),
-                &format!("--pod-ip={}", host.addr),
-                "--shutdown-delay=1s",
-                "--drain-timeout=5s",
-                "--log-format=text",
-            ]);
+        let namespaces = namespaces.join(",");
+        let mut fleet =
+            Self { cluster, instance, replicas: Vec::new(), lan, kubeconfig, namespaces };
+        for number in 0..count {
+            let (pod, host) = (format!("{}-pod-{number}", fleet.instance), fleet.lan.host());
             make_pod(cluster, &pod, host.addr);
-            Replica { pod, process: Process::spawn(&mut command), host }
-        });
-        let replicas = replicas.collect();
-        let fleet = Self { cluster, instance, replicas, lan };
+            let process = fleet.spawn(&pod, &host);
+            fleet.replicas.push(Replica { pod, process, host });
+        }
         for replica in &fleet.replicas {
             eventually("the replica is ready", Duration::from_secs(20), || {
                 http::get(replica.admin(), "/readyz").is_ok_and(|response| response.status == 200)
@@ -67,6 +59,33 @@ impl<'a> Fleet<'a> {
             fleet.pod_is_ready(replica, true);
         }
         fleet
+    }
+
+    fn spawn(&self, pod: &str, host: &Host) -> Process {
+        let mut command = host.command(env!("CARGO_BIN_EXE_adit"));
+        command.args([
+            "controller",
+            &format!("--kubeconfig={}", self.kubeconfig.display()),
+            &format!("--instance={}", self.instance),
+            &format!("--namespace={}", self.namespaces),
+            &format!("--pod-name={pod}"),
+            &format!("--pod-namespace={SYSTEM}"),
+            &format!("--pod-ip={}", host.addr),
+            "--shutdown-delay=1s",
+            "--drain-timeout=5s",
+            "--log-format=text",
+        ]);
+        Process::spawn(&mut command)
+    }
+
+    /// Kills every process and starts it again, as after a fault of all nodes.
+    pub fn restart(&mut self) {
+        for number in 0..self.replicas.len() {
+            self.replicas[number].process.signal("KILL");
+            let replica = &self.replicas[number];
+            let process = self.spawn(&replica.pod, &replica.host);
+            self.replicas[number].process = process;
+        }
     }
 
     /// The test itself, as replicas see it: where they reach the API server.

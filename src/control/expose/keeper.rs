@@ -1,0 +1,340 @@
+//! Sees to it that there is what there shall be of Services and EndpointSlices, and nothing more.
+//!
+//! Level-triggered: what is wanted is compared with what was seen, and each difference is one write,
+//! with a back-off of its own. A Service that is not known to be ours is asked for by name first:
+//! one that is somebody else's is never written to.
+
+mod task;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::PatchParams;
+use tokio::time::Instant;
+
+use super::children;
+use super::observed::{ChildNews, Observed};
+use super::wish::{Wish, Wishes};
+use crate::control::fleet::Member;
+use crate::control::lease::{Fenced, Leadership};
+use crate::control::object::Key;
+use crate::metrics::Metrics;
+use task::{Child, Done, KeepError, Task, What, body, perform};
+
+/// Writes at the same time.
+const AT_ONCE: usize = 8;
+/// For one write.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failed write, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The same for a name that somebody else has: who frees it is not told to us.
+const TAKEN: Duration = Duration::from_secs(60);
+
+/// How the Service of an object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is there and the object's.
+    Ours,
+    /// It is somebody else's.
+    Taken,
+    /// The API server refuses it; its words.
+    Failed(String),
+}
+
+/// By the object's uid and the Service's name. What is not in it is still to be made.
+pub(crate) type Standings = HashMap<(Arc<str>, Arc<str>), Standing>;
+
+struct Held {
+    delay: Duration,
+    /// `None`: it is over.
+    until: Option<Instant>,
+    /// What was tried: something else is tried at once.
+    task: String,
+}
+
+type Outcome = (Child, Task, Result<Done, KeepError>);
+
+/// The keeper. Drive it with [`Keeper::next`].
+pub(in crate::control) struct Keeper {
+    client: kube::Client,
+    instance: String,
+    params: PatchParams,
+    leadership: Leadership,
+    metrics: Metrics,
+    services: Observed<Box<Service>>,
+    slices: Observed<Box<EndpointSlice>>,
+    standings: Standings,
+    in_flight: HashSet<Child>,
+    held: HashMap<Child, Held>,
+    running: FuturesUnordered<BoxFuture<'static, Outcome>>,
+}
+
+impl Keeper {
+    /// A keeper that has seen nothing; it owns the fields of `adit-<instance>`.
+    pub(in crate::control) fn new(
+        client: kube::Client,
+        instance: &str,
+        scopes: &[Option<String>],
+        leadership: Leadership,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            client,
+            instance: instance.into(),
+            params: PatchParams::apply(&format!("adit-{instance}")).force(),
+            leadership,
+            metrics,
+            services: Observed::new(scopes.to_vec()),
+            slices: Observed::new(scopes.to_vec()),
+            standings: Standings::new(),
+            in_flight: HashSet::new(),
+            held: HashMap::new(),
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    /// The instance that children are labelled with.
+    pub(in crate::control) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Takes a change in.
+    pub(in crate::control) fn change(&mut self, news: ChildNews) {
+        match news {
+            ChildNews::Service(change) => self.services.change(change),
+            ChildNews::Slice(change) => self.slices.change(change),
+        }
+    }
+
+    /// How the Services stand.
+    pub(in crate::control) fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Drops what is under way: another process writes from now on, or this one begins anew.
+    pub(in crate::control) fn forget(&mut self) {
+        self.running.clear();
+        self.in_flight.clear();
+        self.held.clear();
+        self.standings.clear();
+    }
+
+    /// Starts what turns what is there into what is wanted, by the objects' namespace and uid.
+    /// Children of objects that are not among these are left to the garbage collector.
+    pub(in crate::control) fn keep(&mut self, wishes: &Wishes, members: &[Member]) {
+        if !self.services.complete() || !self.slices.complete() {
+            return;
+        }
+        let mut tasks: Vec<(Child, Task)> = Vec::new();
+        let mut wanted: HashSet<Child> = HashSet::new();
+        let mut known: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
+        let mut exact: HashSet<&str> = HashSet::new();
+        for ((key, uid), wish) in wishes {
+            let Wish::Exactly(children) = wish else {
+                self.renew(uid, members, &mut tasks);
+                continue;
+            };
+            exact.insert(uid);
+            let at = |name: &Arc<str>| Key { namespace: key.namespace.clone(), name: name.clone() };
+            for (name, service) in &children.services {
+                let child = (What::Service, at(name));
+                known.insert((uid.clone(), name.clone()));
+                tasks.extend(self.service(&child, uid, service).map(|task| (child.clone(), task)));
+                wanted.insert(child);
+            }
+            for (name, (service, slice)) in &children.slices {
+                // Beside somebody else's Service it would send that one's clients here.
+                if !self.owns(&at(service), uid) {
+                    continue;
+                }
+                let child = (What::Slice, at(name));
+                if self.slices.get(&child.1).is_none_or(|there| !children::slice_is(there, slice)) {
+                    tasks.push((child.clone(), Task::Slice { body: body(slice, None) }));
+                }
+                wanted.insert(child);
+            }
+        }
+        self.standings.retain(|standing, _| known.contains(standing));
+        let services = self.services.iter().map(|(key, s)| (What::Service, key, &s.metadata));
+        let slices = self.slices.iter().map(|(key, s)| (What::Slice, key, &s.metadata));
+        for (what, key, metadata) in slices.chain(services) {
+            let ours = children::owner(metadata).is_some_and(|owner| exact.contains(owner));
+            let child = (what, key.clone());
+            if let (true, false, Some(uid)) = (ours, wanted.contains(&child), &metadata.uid)
+                && metadata.deletion_timestamp.is_none()
+            {
+                tasks.push((child, Task::Delete { uid: uid.clone() }));
+            }
+        }
+        let doing: HashSet<&Child> = tasks.iter().map(|(child, _)| child).collect();
+        self.held.retain(|child, _| doing.contains(child));
+        for (child, task) in tasks {
+            self.start(child, task);
+        }
+    }
+
+    /// When what failed may be tried again.
+    pub(in crate::control) fn retry_at(&self) -> Option<Instant> {
+        let waits = self.held.iter().filter(|(child, _)| !self.in_flight.contains(child));
+        waits.filter_map(|(_, held)| held.until).min()
+    }
+
+    /// Lets what has waited long enough be tried by the next [`Keeper::keep`].
+    pub(in crate::control) fn retry(&mut self) {
+        let now = Instant::now();
+        for held in self.held.values_mut() {
+            held.until = held.until.filter(|until| *until > now);
+        }
+    }
+
+    /// Waits until something was done, or could not be; for ever if nothing is under way.
+    ///
+    /// Cancel safe.
+    pub(in crate::control) async fn next(&mut self) {
+        match self.running.next().await {
+            Some((child, task, outcome)) => self.ended(child, &task, outcome),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the Service is there and this object's.
+    fn owns(&self, service: &Key, uid: &str) -> bool {
+        let there = self.services.get(service);
+        there.is_some_and(|service| children::owner(&service.metadata) == Some(uid))
+    }
+
+    /// What is to be done about a Service; notes how it stands.
+    fn service(&mut self, child: &Child, owner: &Arc<str>, wanted: &Service) -> Option<Task> {
+        let standing = (owner.clone(), child.1.name.clone());
+        let there = self.services.get(&child.1);
+        let known = match there {
+            Some(_) if !self.owns(&child.1, owner) => {
+                self.standings.insert(standing, Standing::Taken);
+                return None;
+            }
+            Some(service) => {
+                let is = children::service_is(service, wanted);
+                let uid = service.metadata.uid.clone();
+                if !matches!(self.standings.get(&standing), Some(Standing::Failed(_))) || is {
+                    self.standings.insert(standing, Standing::Ours);
+                }
+                if is {
+                    return None;
+                }
+                uid
+            }
+            None => {
+                if self.standings.get(&standing) == Some(&Standing::Ours) {
+                    self.standings.remove(&standing);
+                }
+                None
+            }
+        };
+        let body = body(wanted, known.as_deref());
+        Some(Task::Service { owner: owner.clone(), known, body })
+    }
+
+    /// Keeps the endpoints of what is there true.
+    fn renew(&self, uid: &str, members: &[Member], tasks: &mut Vec<(Child, Task)>) {
+        let of_object = |slice: &&EndpointSlice| children::owner(&slice.metadata) == Some(uid);
+        for (key, slice) in self.slices.iter().filter(|(_, slice)| of_object(slice)) {
+            let Some(renewed) = children::renewed(slice, uid, members) else { continue };
+            if renewed.endpoints != slice.endpoints {
+                let mut renewed = renewed;
+                renewed.metadata.resource_version = None;
+                let task = Task::Slice { body: body(&renewed, None) };
+                tasks.push(((What::Slice, key.clone()), task));
+            }
+        }
+    }
+
+    fn start(&mut self, child: Child, task: Task) {
+        if self.in_flight.contains(&child) {
+            return;
+        }
+        let text = format!("{task:?}");
+        let waits = self.held.get(&child);
+        if waits.is_some_and(|held| held.task == text && held.until.is_some()) {
+            return;
+        }
+        if self.running.len() >= AT_ONCE {
+            // The end of one of them is a reason to look again.
+            return;
+        }
+        self.in_flight.insert(child.clone());
+        let (client, params) = (self.client.clone(), self.params.clone());
+        let leadership = self.leadership.clone();
+        self.running.push(Box::pin(async move {
+            let done = leadership.fenced(TIMEOUT, perform(client, params, &child, &task)).await;
+            let done = done.map_err(KeepError::Fenced).and_then(|done| done);
+            (child, task, done)
+        }));
+    }
+
+    fn ended(&mut self, child: Child, task: &Task, outcome: Result<Done, KeepError>) {
+        self.in_flight.remove(&child);
+        let owner = match task {
+            Task::Service { owner, .. } => Some((owner.clone(), child.1.name.clone())),
+            _ => None,
+        };
+        match outcome {
+            Ok(Done::Service(service)) => {
+                self.services.put(service);
+                self.standings.extend(owner.map(|owner| (owner, Standing::Ours)));
+                self.held.remove(&child);
+            }
+            Ok(Done::Slice(slice)) => {
+                self.slices.put(slice);
+                self.held.remove(&child);
+            }
+            Ok(Done::Gone) => {
+                match child.0 {
+                    What::Service => self.services.remove(&child.1),
+                    What::Slice => self.slices.remove(&child.1),
+                }
+                self.held.remove(&child);
+            }
+            Ok(Done::Taken) => {
+                self.standings.extend(owner.map(|owner| (owner, Standing::Taken)));
+                self.hold(child, task, TAKEN);
+            }
+            Err(KeepError::Fenced(Fenced::NotLeader)) => {}
+            Err(error) => {
+                let text = crate::control::chain(&error);
+                self.failed(&child, &error);
+                self.standings.extend(owner.map(|owner| (owner, Standing::Failed(text))));
+                self.hold(child, task, BACK_OFF.1);
+            }
+        }
+    }
+
+    fn hold(&mut self, child: Child, task: &Task, most: Duration) {
+        let text = format!("{task:?}");
+        let last = self.held.get(&child).filter(|held| held.task == text).map(|held| held.delay);
+        let delay = last.map_or(BACK_OFF.0, |delay| (delay * 2).min(most));
+        let until = Some(Instant::now() + delay);
+        self.held.insert(child, Held { delay, until, task: text });
+    }
+
+    fn failed(&self, (what, key): &Child, error: &KeepError) {
+        let resource = match what {
+            What::Service => "services",
+            What::Slice => "endpointslices",
+        };
+        if let KeepError::Refused(verb, kube::Error::Api(status)) = error
+            && status.is_forbidden()
+        {
+            self.metrics.kube_denied.with_label_values(&[verb, resource]).inc();
+        }
+        tracing::warn!(
+            resource, object = %key, error = %crate::control::chain(error),
+            "cannot write what leads to an exposed service; trying again"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! What is said of exposed services: where they are reached, and how their Service stands.
+
+use super::condition::Finding;
+use super::model::{Address, Listener};
+use super::{Facts, Report};
+use crate::base::Reason;
+use crate::config::model::{ExposeConfig, HostPattern, ListenerConfig, ServiceConfig};
+use crate::control::expose::Standing;
+use crate::control::policy::Ports;
+use crate::control::translate::Verdict;
+
+impl Facts<'_> {
+    /// Whether a service that does not run here goes on having its port: the object is suspended, or
+    /// its spec is invalid and nobody knows what it was before.
+    pub(super) fn keeps_port(&self, old: &Listener) -> bool {
+        let exposed = match self.verdict {
+            Verdict::Suspended { kept: Some(good), .. } => {
+                good.exposures.contains_key(old.name.as_str())
+            }
+            _ => true,
+        };
+        exposed && old.target_port.is_some()
+    }
+
+    /// Host, port and path to reach a service by.
+    pub(super) fn address(
+        &self,
+        config: &ServiceConfig,
+        expose: Option<&ExposeConfig>,
+        port: u16,
+    ) -> String {
+        let host = expose.map(|expose| self.name_of(expose));
+        let bound = || config.listen.host.as_ref().map(ToString::to_string);
+        match &config.listener {
+            ListenerConfig::Ws(ws) => {
+                let named = || {
+                    ws.hostnames.first().map(|host| match host {
+                        HostPattern::Exact(name) => name.clone(),
+                        HostPattern::Wildcard(name) => format!("*.{name}"),
+                    })
+                };
+                let host = host.or_else(named).or_else(bound).unwrap_or_default();
+                format!("{host}:{port}{}", ws.path.0)
+            }
+            _ => format!("{}:{port}", host.or_else(bound).unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn hostname(&self, report: &Report<'_>) -> Option<Address> {
+        let expose = report.expose?;
+        let value = self.name_of(expose);
+        Some(Address { kind: "Hostname".into(), value, port: expose.port })
+    }
+
+    fn name_of(&self, expose: &ExposeConfig) -> String {
+        format!("{}.{}.svc", expose.service, self.object.key.namespace)
+    }
+}
+
+/// What is said of a service for which there is no port.
+pub(super) fn exhausted(range: Ports) -> String {
+    format!(
+        "every port of {range} is in use; remove expose somewhere, or wait a minute for one that was \
+         let go"
+    )
+}
+
+/// What is to be said of the Service of an exposed listener: of Accepted, and of Programmed if that
+/// is not good.
+pub(super) fn service(
+    expose: &ExposeConfig,
+    standing: Option<&Standing>,
+) -> (Finding, Option<Finding>) {
+    let name = &expose.service;
+    let accepted = Finding::is(Reason::Accepted, "");
+    let pending = |text: String| Some(Finding::not(Reason::Pending, text));
+    match standing {
+        Some(Standing::Ours) => (accepted, None),
+        None => (accepted, pending(format!("Service {name:?} is being made"))),
+        Some(Standing::Failed(error)) => {
+            (accepted, pending(format!("cannot write Service {name:?}: {error}")))
+        }
+        Some(Standing::Taken) => {
+            let text = format!(
+                "Service {name:?} is there and is not this tunnel's, so it stays as it is: set \
+                 expose.name, or delete that Service"
+            );
+            let waits = "it waits for the name of its Service; see condition Accepted";
+            (Finding::not(Reason::ServiceNameTaken, text), pending(waits.into()))
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Exposed services: their ports, and what objects say of them.
+
+use serde_json::{Value, json};
+
+use super::world::{World, service};
+use crate::control::expose::{Standing, Standings};
+
+fn spec(port: u16) -> Value {
+    json!({"services": [{
+        "name": "db", "addr": format!(":{port}"), "handler": {"type": "tcp"},
+        "listener": {"type": "tcp"}, "expose": {},
+        "forwarder": {"nodes": [{"name": "n", "addr": "db.example:5432"}]},
+    }]})
+}
+
+fn stand(world: &mut World, uid: &str, standing: Standing) {
+    world.standings = Standings::from([((uid.into(), "edge-db".into()), standing)]);
+}
+
+fn target(world: &World, ns: &str) -> Option<u16> {
+    world.object(ns, "edge").status.listener("db")?.target_port
+}
+
+/// Two namespaces with the same object, written and bound.
+fn world() -> World {
+    let mut world = World::default();
+    world.create("a", "edge", spec(5432));
+    world.create("b", "edge", spec(5432));
+    world.settle();
+    world
+}
+
+#[test]
+fn two_namespaces_expose_one_port_and_get_two() {
+    let mut world = world();
+    assert!(world.running().is_empty(), "the status comes first");
+    assert_eq!(world.condition("a", "edge", "Programmed"), "False/Pending");
+    assert_eq!(world.condition("a", "edge", "Accepted"), "True/Accepted");
+    stand(&mut world, "uid-1", Standing::Ours);
+    world.settle();
+    world.settle();
+    assert_eq!(world.settle(), 0);
+    assert_eq!(world.running(), ["a/edge/db", "b/edge/db"]);
+    let (a, b) = (target(&world, "a").unwrap(), target(&world, "b").unwrap());
+    assert!(a != b && (20000..=29999).contains(&a) && (20000..=29999).contains(&b));
+    let status = world.object("a", "edge").status.clone();
+    let listener = &status.listeners[0];
+    assert_eq!(listener.address.as_deref(), Some("edge-db.a.svc:5432"));
+    assert_eq!(listener.port, Some(5432));
+    let address = &status.addresses[0];
+    assert_eq!(
+        (&*address.kind, &*address.value, address.port),
+        ("Hostname", "edge-db.a.svc", 5432)
+    );
+    assert_eq!(world.condition("a", "edge", "Ready"), "True/Ready");
+    let message = world.full_condition("a", "edge", "Programmed").message;
+    assert!(!message.contains("no Service"), "{message}");
+    // Nobody has said yet that b's Service is there.
+    assert_eq!(world.condition("b", "edge", "Programmed"), "False/Pending");
+    world.restart();
+    world.settle();
+    world.settle();
+    assert_eq!((target(&world, "a"), target(&world, "b")), (Some(a), Some(b)));
+}
+
+#[test]
+fn a_name_that_is_taken_is_said_with_what_to_do() {
+    let mut world = world();
+    stand(&mut world, "uid-1", Standing::Taken);
+    world.settle();
+    world.settle();
+    let accepted = world.full_condition("a", "edge", "Accepted");
+    assert_eq!(accepted.reason, "ServiceNameTaken");
+    assert!(accepted.message.contains("\"edge-db\""), "{}", accepted.message);
+    assert!(accepted.message.contains("expose.name"), "{}", accepted.message);
+    assert_eq!(world.object("a", "edge").status.summary.as_ref().unwrap().listeners, "0/1");
+}
+
+#[test]
+fn the_port_stays_through_suspension_and_an_invalid_edit_and_a_restart() {
+    let mut world = world();
+    world.settle();
+    let port = target(&world, "a");
+    assert!(port.is_some());
+    let mut suspended = spec(5432);
+    suspended["suspend"] = true.into();
+    world.edit("a", "edge", suspended);
+    world.settle();
+    assert_eq!(world.running(), ["b/edge/db"]);
+    assert_eq!(target(&world, "a"), port);
+    world.restart();
+    world.settle();
+    assert_eq!(world.settle(), 0);
+    world.edit("a", "edge", json!({"services": "none"}));
+    world.restart();
+    world.settle();
+    assert_eq!(target(&world, "a"), port);
+    world.edit("a", "edge", spec(5432));
+    world.settle();
+    assert_eq!(world.running(), ["a/edge/db", "b/edge/db"]);
+    assert_eq!(target(&world, "a"), port);
+}
+
+#[test]
+fn without_expose_the_port_is_given_back() {
+    let mut world = world();
+    world.settle();
+    world.edit("a", "edge", service(":8080", "/x", &[]));
+    world.settle();
+    let status = &world.object("a", "edge").status;
+    assert_eq!(status.listeners.len(), 1);
+    assert!(status.addresses.is_empty());
+    assert_eq!(status.listeners[0].target_port, None);
+}
+
+#[test]
+fn only_exposed_services_are_bound_in_the_range_for_them() {
+    let mut world = World::default();
+    let mut chosen = spec(20001);
+    chosen["services"][0].as_object_mut().unwrap().remove("expose");
+    world.create("a", "edge", chosen);
+    world.settle();
+    assert_eq!(world.condition("a", "edge", "Accepted"), "False/PortNotAllowed");
+    // Where the range does not count: the address is the Service's.
+    world.edit("a", "edge", spec(20001));
+    world.settle();
+    world.settle();
+    assert_eq!(world.running(), ["a/edge/db"]);
+}
