@@ -2,26 +2,23 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::controller::{self, Controller};
 use super::secrets::{self, BASIC_AUTH, TlsKnock};
-use super::traffic::{Gost, Tunnel, echo};
+use super::traffic::{Gost, echo};
 use crate::support::cluster::Cluster;
 use crate::support::http;
 use crate::support::pki::Authority;
 use crate::support::wait::eventually;
 
 /// What follows a change within the time that is promised.
-const SOON: Duration = Duration::from_secs(2);
+pub const SOON: Duration = Duration::from_secs(2);
 
 /// A service with TLS on the front port for it.
-fn tls(controller: &Controller, tls: Value) -> Value {
+pub fn tls(controller: &Controller, tls: Value) -> Value {
     let mut spec = super::controller::spec(&format!(":{}", controller.front_tls), "/x", &[]);
     spec["services"][0]["listener"]["type"] = json!("wss");
     spec["services"][0]["listener"]["tls"] = tls;
@@ -29,60 +26,11 @@ fn tls(controller: &Controller, tls: Value) -> Value {
 }
 
 /// A service that asks the users of Secret `users`.
-fn with_users(controller: &Controller) -> Value {
+pub fn with_users(controller: &Controller) -> Value {
     let mut spec = controller.spec("/x", &[]);
     spec["services"][0]["handler"]["auther"] = json!("u");
     spec["authers"] = json!([{"name": "u", "secretRef": {"name": "users"}}]);
     spec
-}
-
-#[test]
-fn a_certificate_is_rotated_under_new_connections_and_none_of_them_fails() {
-    let (cluster, folder) = (Cluster::shared(), tempfile::tempdir().unwrap());
-    let ns = cluster.namespace("rotate");
-    let controller = Controller::start(cluster, &[&ns]);
-    let authority = Authority::new(folder.path(), "ca");
-    secrets::put_pair(cluster, &ns, "edge", &authority.leaf("0"));
-    cluster.put(&ns, "edge", tls(&controller, json!({"secretRef": {"name": "edge"}})));
-    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
-
-    let gost = Gost::client(&format!("wss://127.0.0.1:{}?path=/x", controller.front_tls));
-    let open = Tunnel::open(gost.proxy, echo()).keep_busy();
-    let knock = TlsKnock::new(&authority.ca, None);
-    let (stop, made) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let upgraded = knock.upgrade(controller.front_tls, "/x");
-                    assert_eq!(upgraded.expect("every handshake succeeds").0, 101);
-                    made.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        for n in 1..=20 {
-            let leaf = authority.leaf(&n.to_string());
-            let wanted = CertificateDer::from_pem_file(&leaf.cert).unwrap();
-            secrets::put_pair(cluster, &ns, "edge", &leaf);
-            eventually("the new certificate is shown", SOON, || {
-                knock.upgrade(controller.front_tls, "/x").unwrap().1 == wanted.as_ref()
-            });
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    assert!(made.load(Ordering::Relaxed) > 200, "{made:?}");
-    assert!(open.intact() > 0);
-    let labels = [&*format!("namespace=\"{ns}\""), "tunnel=\"edge\"", "service=\"in\""];
-    let ends = controller.metric("adit_tls_cert_expiry_seconds", &labels);
-    assert_eq!(ends, 3_786_912_000.0, "the first day of 2090");
-
-    // What was loaded goes on without the Secret.
-    secrets::delete(cluster, &ns, "edge");
-    cluster.becomes(&ns, "edge", "Ready", "False/SecretNotFound");
-    assert_eq!(cluster.condition(&ns, "edge", "Programmed"), "True/Programmed");
-    assert_eq!(knock.upgrade(controller.front_tls, "/x").unwrap().0, 101);
-    let message = cluster.message(&ns, "edge", "ResolvedRefs");
-    assert!(message.contains("goes on until the controller restarts"), "{message}");
 }
 
 #[test]
@@ -144,20 +92,25 @@ fn a_client_without_a_certificate_of_the_ca_does_not_get_in() {
 }
 
 /// Whether a user gets through a tunnel.
-struct User(Gost, SocketAddr);
+pub struct User(Gost, SocketAddr);
 
 impl User {
-    fn new(controller: &Controller, name: &str, password: &str, target: SocketAddr) -> Self {
+    pub fn new(controller: &Controller, name: &str, password: &str, target: SocketAddr) -> Self {
         let front = controller.front;
         let url = format!("http+ws://{name}:{password}@127.0.0.1:{front}?path=/x");
         Self(Gost::client(&url), target)
     }
 
-    fn passes(&self) -> bool {
+    fn anonymous(controller: &Controller, target: SocketAddr) -> Self {
+        let url = format!("http+ws://127.0.0.1:{}?path=/x", controller.front);
+        Self(Gost::client(&url), target)
+    }
+
+    pub fn passes(&self) -> bool {
         http::connect_through(self.0.proxy, self.1).is_ok()
     }
 
-    fn soon(&self, passes: bool) {
+    pub fn soon(&self, passes: bool) {
         eventually(&format!("a user passes: {passes}"), SOON, || self.passes() == passes);
     }
 }
@@ -173,13 +126,15 @@ fn users_change_are_emptied_deleted_and_restored() {
     let target = echo();
     let ann = User::new(&controller, "ann", "one", target);
     let bob = User::new(&controller, "bob", "two", target);
-    assert!(ann.passes() && !bob.passes());
+    // Whatever becomes of the users: none is never anybody.
+    let nobody = User::anonymous(&controller, target);
+    assert!(ann.passes() && !bob.passes() && !nobody.passes());
 
     let mut open = http::connect_through(ann.0.proxy, target).unwrap();
     let mut heard = [0; 5];
     secrets::put_users(cluster, &ns, &[("bob", "two")]);
     bob.soon(true);
-    assert!(!ann.passes());
+    assert!(!ann.passes() && !nobody.passes());
     open.write_all(b"still").unwrap();
     open.read_exact(&mut heard).unwrap();
 
@@ -187,100 +142,24 @@ fn users_change_are_emptied_deleted_and_restored() {
     secrets::put_users(cluster, &ns, &[]);
     let emptied = Instant::now();
     bob.soon(false);
+    assert!(!ann.passes() && !nobody.passes());
     cluster.becomes(&ns, "edge", "Ready", "False/SecretInvalid");
     secrets::put_users(cluster, &ns, &[("bob", "two")]);
     bob.soon(true);
     cluster.becomes(&ns, "edge", "Ready", "True/Ready");
     secrets::delete(cluster, &ns, "users");
     bob.soon(false);
+    assert!(!ann.passes() && !nobody.passes());
     cluster.becomes(&ns, "edge", "Ready", "False/SecretNotFound");
     secrets::put_users(cluster, &ns, &[("ann", "one")]);
     ann.soon(true);
+    assert!(!bob.passes() && !nobody.passes());
     open.write_all(b"still").unwrap();
     open.read_exact(&mut heard).unwrap();
     open.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     assert!(!matches!(open.read(&mut heard), Ok(1..)), "nothing more comes");
     let lived = emptied.elapsed();
     assert!((29..34).contains(&lived.as_secs()), "it ended after {lived:?}");
-}
-
-#[test]
-fn a_refused_read_is_no_removal() {
-    let cluster = Cluster::shared();
-    let ns = cluster.namespace("denied");
-    let run = |args: &[&str]| cluster.kubectl(args).unwrap();
-    run(&["create", "serviceaccount", "poor", "-n", &ns]);
-    let account = format!("--serviceaccount={ns}:poor");
-    let bind = |name: &str, role: &str| {
-        run(&["create", "rolebinding", name, "-n", &ns, role, &account]);
-    };
-    run(&["create", "role", "secrets", "-n", &ns, "--verb=get,list,watch", "--resource=secrets"]);
-    run(&[
-        "create",
-        "role",
-        "tunnels",
-        "-n",
-        &ns,
-        "--verb=list,watch",
-        "--resource=wstunnels.adit.dev",
-    ]);
-    run(&[
-        "create",
-        "role",
-        "status",
-        "-n",
-        &ns,
-        "--verb=patch",
-        "--resource=wstunnels.adit.dev/status",
-    ]);
-    bind("tunnels", "--role=tunnels");
-    bind("status", "--role=status");
-    bind("secrets", "--role=secrets");
-    let (name, here) = (&*format!("{ns}-poor"), ["-n", "adit-system"]);
-    run(&[&["create", "rolebinding", name, "--role=adit", &account][..], &here].concat());
-    let controller = Controller::launch(&cluster.kubeconfig_of(&ns, "poor"), &[&ns], &[]);
-    controller.is_ready();
-    secrets::put_users(cluster, &ns, &[("ann", "one")]);
-    cluster.put(&ns, "edge", with_users(&controller));
-    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
-    let ann = User::new(&controller, "ann", "one", echo());
-    assert!(ann.passes());
-
-    run(&["delete", "rolebinding", "secrets", "-n", &ns]);
-    let may = || {
-        cluster.kubectl(&[
-            "auth",
-            "can-i",
-            "get",
-            "secrets",
-            "-n",
-            &ns,
-            &format!("--as=system:serviceaccount:{ns}:poor"),
-        ])
-    };
-    eventually("the right is gone", Duration::from_secs(10), || may().is_err());
-    secrets::delete(cluster, &ns, "users");
-    let denied = ["verb=\"get\"", "resource=\"secrets\""];
-    eventually("the read is refused", Duration::from_secs(10), || {
-        controller.metric("adit_kube_denied_total", &denied) > 0.0
-    });
-    controller.process.prints("what is known of it stays");
-    assert!(ann.passes());
-    assert_eq!(cluster.condition(&ns, "edge", "Ready"), "True/Ready");
-
-    // A new object cannot know, and says so.
-    let mut other = with_users(&controller);
-    other["services"][0]["listener"]["metadata"]["path"] = json!("/y");
-    other["authers"][0]["secretRef"]["name"] = json!("others");
-    cluster.put(&ns, "other", other);
-    cluster.becomes(&ns, "other", "Ready", "False/Pending");
-    let message = cluster.message(&ns, "other", "Ready");
-    assert!(message.contains("needs get on secrets"), "{message}");
-
-    bind("secrets", "--role=secrets");
-    eventually("the removal is seen", Duration::from_secs(30), || !ann.passes());
-    cluster.becomes(&ns, "edge", "Ready", "False/SecretNotFound");
-    cluster.becomes(&ns, "other", "Ready", "False/SecretNotFound");
 }
 
 #[test]
