@@ -111,6 +111,22 @@ mod tests {
     }
 
     #[test]
+    fn names_of_secrets_need_namespaces() {
+        let named = "--secret-name=edge-tls,users.v1";
+        let cli = parse(&["adit", "controller", "--namespace=a", named, "--secret-name=x"]);
+        let Some(Command::Controller(args)) = cli.unwrap().command else { panic!() };
+        assert_eq!(args.secret_name, ["edge-tls", "users.v1", "x"]);
+        let error = parse(&["adit", "controller", named]).unwrap_err().to_string();
+        assert!(error.contains("not provided") && error.contains("--namespace"), "{error}");
+        // Each goes into a field selector.
+        for name in ["", "A", "a,", "a=b", "-a", "a..b", &"a".repeat(254)] {
+            let name = format!("--secret-name={name}");
+            let error = parse(&["adit", "controller", "--namespace=a", &name]).unwrap_err();
+            assert!(error.to_string().contains("not the name of an object"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_unknown_flag_is_an_error() {
         assert!(parse(&["adit", "-Z"]).is_err());
     }

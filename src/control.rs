@@ -55,6 +55,8 @@ pub struct ControlOptions {
     pub instance: String,
     /// `--namespace`: what to watch; empty is all namespaces.
     pub namespaces: Vec<String>,
+    /// `--secret-name`: the only Secrets to watch and read; empty is those that tunnels can use.
+    pub secret_names: Vec<String>,
     /// `--lease-namespace`: where Lease, reports and Pods are.
     pub lease_namespace: String,
     /// `--pod-name`: who Events and reports are from.
@@ -92,8 +94,8 @@ pub enum ControlError {
 enum News {
     /// Of `WsTunnel`s.
     Tunnels(watch::Change<object::Object>),
-    /// Of Secrets of a sort: names and versions.
-    Secrets(secrets::Sort, watch::Change<secrets::Meta>),
+    /// Of Secrets: names and versions.
+    Secrets(watch::Change<secrets::Meta>),
     /// Of Services.
     Services(watch::Change<services::Front>),
     /// Of EndpointSlices.
@@ -148,17 +150,6 @@ pub async fn run(
         let (client, namespace) = (|| client.clone(), namespace.as_deref());
         let tunnels = sink.watch(watch::tunnels(client(), namespace), scope, News::Tunnels);
         watches.push(Box::pin(tunnels.run().map(drop)));
-        for sort in secrets::Sort::ALL {
-            let news = match sort {
-                secrets::Sort::Tls => |change| News::Secrets(secrets::Sort::Tls, change),
-                secrets::Sort::BasicAuth => {
-                    |change| News::Secrets(secrets::Sort::BasicAuth, change)
-                }
-                secrets::Sort::Labelled => |change| News::Secrets(secrets::Sort::Labelled, change),
-            };
-            let watch = sink.watch(secrets::watched(client(), namespace, sort), scope, news);
-            watches.push(Box::pin(watch.run().map(drop)));
-        }
         let (wanted, own) = (services_wanted.subscribe(), sink.clone());
         let kind = services::services(client(), namespace);
         let services = when_wanted(wanted, move || own.watch(kind, scope, News::Services));
@@ -176,6 +167,11 @@ pub async fn run(
         let kind = expose::watched_slices(client, namespace, instance);
         let news = |change| News::Child(expose::ChildNews::Slice(change));
         watches.push(Box::pin(sink.watch(kind, scope, news).run().map(drop)));
+    }
+    let of_secrets = secrets::Scope::all(&scopes, &options.secret_names);
+    for (number, scope) in of_secrets.iter().enumerate() {
+        let kind = secrets::watched(client.clone(), scope);
+        watches.push(Box::pin(sink.watch(kind, number, News::Secrets).run().map(drop)));
     }
     drop(sink);
     let pods = watch::Watch::new(
@@ -204,11 +200,7 @@ pub async fn run(
     let keeper =
         expose::Keeper::new(client.clone(), instance, &scopes, leadership.clone(), metrics.clone());
     let reconciler = Reconciler::new(Parts {
-        secrets: secrets::Reader::new(
-            secrets::reads(client.clone()),
-            scopes.clone(),
-            metrics.clone(),
-        ),
+        secrets: secrets::Reader::new(secrets::reads(client.clone()), of_secrets, metrics.clone()),
         services: services::Directory::new(scopes.clone()),
         services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),

@@ -71,6 +71,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     let options = ControlOptions {
         instance: args.instance,
         namespaces: args.namespace,
+        secret_names: args.secret_name,
         lease_namespace: lease_namespace.unwrap_or_else(|| NAMESPACE.into()),
         pod_name: args.pod_name,
         pod_namespace: args.pod_namespace,

@@ -141,6 +141,11 @@ pub struct ControllerArgs {
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,
+    /// Watch and read only Secrets of this name in these namespaces, as a Role with resourceNames
+    /// allows. Repeatable; every Secret that tunnels can use by default
+    #[arg(long, value_name = "NAME", env = "ADIT_SECRET_NAME", value_delimiter = ',')]
+    #[arg(requires = "namespace", value_parser = object_name)]
+    pub secret_name: Vec<String>,
     /// The namespace of the Lease, the replicas' reports and their Pods; by default the Pod's, else
     /// adit-system
     #[arg(long, value_name = "NS", env = "ADIT_LEASE_NAMESPACE")]
@@ -257,6 +262,20 @@ fn label(text: &str) -> Result<String, String> {
     match is_label(text) {
         true => Ok(text.into()),
         false => Err("write at most 63 lower-case letters, digits and hyphens between them".into()),
+    }
+}
+
+/// The name of an object: a DNS subdomain (RFC 1123), so that it means nothing else in a selector.
+fn object_name(text: &str) -> Result<String, &'static str> {
+    let ends = |label: &str| {
+        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.starts_with(alphanumeric) && label.ends_with(alphanumeric)
+    };
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    if text.len() <= 253 && text.split('.').all(ends) && text.chars().all(known) {
+        Ok(text.into())
+    } else {
+        Err("not the name of an object: lower case letters, digits, '-' and '.'")
     }
 }
 

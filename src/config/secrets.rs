@@ -21,6 +21,8 @@ pub enum SecretState {
     Known(Arc<SecretData>),
     /// There is none of the name.
     Missing,
+    /// Whether there is one must not be asked: why, and whom to ask.
+    Withheld(String),
     /// It is there and cannot be used: why, and what to do.
     Refused(String),
     /// Nobody could read it yet: why.

@@ -213,7 +213,7 @@ impl Reconciler {
                         }
                     }
                     // What it changes is known when it was read.
-                    Some(News::Secrets(sort, change)) => self.secrets.change(sort, change),
+                    Some(News::Secrets(change)) => self.secrets.change(change),
                     Some(News::Services(change)) => {
                         self.services.services(change);
                         agenda.changed();

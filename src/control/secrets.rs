@@ -19,7 +19,7 @@ use super::object::Key;
 use super::watch::Change;
 use crate::config::secrets::{SecretState, Secrets};
 use crate::metrics::Metrics;
-pub(super) use read::{Answer, Meta, Sort, reads, watched};
+pub(super) use read::{Answer, Meta, Scope, Sort, reads, watched};
 
 /// Reads at the same time.
 const AT_ONCE: usize = 8;
@@ -32,8 +32,8 @@ pub(super) type Read = Box<dyn Fn(Key) -> BoxFuture<'static, Answer> + Send>;
 /// Reads Secrets. Drive it with [`Reader::next`].
 pub(super) struct Reader {
     read: Read,
-    /// As of the watches: a namespace each, or `None` for all.
-    scopes: Vec<Option<String>>,
+    /// What each watch is about.
+    scopes: Vec<Scope>,
     entries: BTreeMap<Key, Entry>,
     waiting: BTreeSet<Key>,
     running: FuturesUnordered<BoxFuture<'static, (Key, Answer)>>,
@@ -54,7 +54,7 @@ struct Entry {
 
 impl Reader {
     /// A reader of nothing yet.
-    pub(super) fn new(read: Read, scopes: Vec<Option<String>>, metrics: Metrics) -> Self {
+    pub(super) fn new(read: Read, scopes: Vec<Scope>, metrics: Metrics) -> Self {
         Self {
             read,
             scopes,
@@ -95,9 +95,13 @@ impl Reader {
         if self.entries.contains_key(&key) {
             return;
         }
+        self.entries.insert(key.clone(), Entry::default());
+        if !self.scopes.iter().any(|scope| scope.may_have(&key)) {
+            self.known.0.insert(place(&key), SecretState::Withheld(not_named(&key)));
+            return;
+        }
         let why = SecretState::Unread("it is being read".into());
         self.known.0.insert(place(&key), why);
-        self.entries.insert(key.clone(), Entry::default());
         self.waiting.insert(key);
         self.start();
     }
@@ -114,7 +118,7 @@ impl Reader {
     }
 
     /// Hears what a watch tells.
-    pub(super) fn change(&mut self, sort: Sort, change: Change<Meta>) {
+    pub(super) fn change(&mut self, change: Change<Meta>) {
         match change {
             Change::Applied(meta) => self.told(&meta),
             // It may have been made anew, or only left the watch's selector.
@@ -123,12 +127,12 @@ impl Reader {
                 for meta in &objects {
                     self.told(meta);
                 }
+                let Some(scope) = self.scopes.get(scope) else { return };
                 let listed: BTreeSet<&Key> = objects.iter().map(|meta| &meta.key).collect();
-                let namespace = self.scopes.get(scope).cloned().flatten();
                 let absent = self.entries.iter().filter(|(key, entry)| {
-                    let ours = entry.read.as_ref().is_some_and(|(_, of)| *of == Some(sort));
-                    let here = namespace.as_ref().is_none_or(|of| **of == *key.namespace);
-                    ours && here && !listed.contains(key)
+                    let read = entry.read.as_ref();
+                    let ours = read.is_some_and(|(_, sort)| scope.has(key, sort.as_ref()));
+                    ours && !listed.contains(key)
                 });
                 let absent: Vec<Key> = absent.map(|(key, _)| key.clone()).collect();
                 for key in absent {
@@ -242,6 +246,16 @@ impl Reader {
         self.waiting.extend(due);
         self.start();
     }
+}
+
+/// Why a Secret that no watch may have is not read.
+fn not_named(key: &Key) -> String {
+    let name = &key.name;
+    format!(
+        "Secret {name:?} is not among the secretNames of this installation, the only ones that the \
+         controller may read: ask who installed it to add {name} (rbac.secretNames of the chart, \
+         --secret-name={name}), or refer to one of those names"
+    )
 }
 
 fn place(key: &Key) -> (String, String) {

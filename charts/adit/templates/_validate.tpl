@@ -61,6 +61,10 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- $errors = append $errors "classes: more than one has default: true. Leave it to one." }}
 {{- end }}
 
+{{- if and .Values.rbac.secretNames (not .Values.watch.namespaces) }}
+{{- $errors = append $errors "rbac.secretNames: needs watch.namespaces: a name means a Secret of certain namespaces. List them, or leave the names out." }}
+{{- end }}
+
 {{- if and .Values.crds.install (not (.Files.Get "files/wstunnels.adit.dev.yaml")) }}
 {{- $errors = append $errors "crds.install: the chart lacks files/wstunnels.adit.dev.yaml. Run deploy/render, or set crds.install=false." }}
 {{- end }}

@@ -57,6 +57,9 @@ impl Reference<'_> {
             ))),
             SecretState::Known(data) => Ok(data),
             SecretState::Refused(why) => Err(self.invalid(why)),
+            SecretState::Withheld(why) => {
+                Err(Diagnostic::new(self.path, Reason::SecretNotFound, why.clone()))
+            }
             SecretState::Unread(why) => {
                 let message = format!("Secret {name:?} was not read yet: {why}");
                 Err(Diagnostic::new(self.path, Reason::Pending, message))
@@ -128,7 +131,7 @@ impl Reference<'_> {
         let withdrawn = match context.secrets.find(context.namespace, self.name) {
             SecretState::Known(data) => self.sent && !data.shared,
             SecretState::Refused(_) => self.sent,
-            SecretState::Missing | SecretState::Unread(_) => false,
+            SecretState::Missing | SecretState::Withheld(_) | SecretState::Unread(_) => false,
         };
         let kept = context.kept.filter(|_| !withdrawn).and_then(|kept| kept.get(self.name));
         let Some((value, ends)) = kept.and_then(|data| read(data).ok()) else {

@@ -17,13 +17,16 @@ use crate::control::watch::{Kind, Metadata};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a Secret may hold; certificates and users need a few KiB.
 const LARGEST: usize = 256 * 1024;
+const TLS: &str = "kubernetes.io/tls";
+const BASIC_AUTH: &str = "kubernetes.io/basic-auth";
+const OPAQUE: &str = "Opaque";
 /// On an Opaque Secret: it is for tunnels. Any value.
 const USAGE: &str = "adit.dev/usage";
 /// On any Secret: what it holds may be sent to other hosts.
 const SHARE: &str = "adit.dev/share";
 
 /// The Secrets that are followed; each sort has a watch of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::control) enum Sort {
     /// `kubernetes.io/tls`.
     Tls,
@@ -31,18 +34,45 @@ pub(in crate::control) enum Sort {
     BasicAuth,
     /// Opaque, with the label of what it is for.
     Labelled,
+    /// The one of this name, whatever its type: a Role can grant that and nothing else.
+    Named(String),
 }
 
-impl Sort {
-    /// All of them.
-    pub(in crate::control) const ALL: [Self; 3] = [Self::Tls, Self::BasicAuth, Self::Labelled];
+/// What one watch is about.
+#[derive(Clone, Debug)]
+pub(in crate::control) struct Scope {
+    /// Of this namespace, or of all.
+    pub(in crate::control) namespace: Option<String>,
+    /// Which of its Secrets.
+    pub(in crate::control) sort: Sort,
+}
 
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Tls => "kubernetes.io/tls",
-            Self::BasicAuth => "kubernetes.io/basic-auth",
-            Self::Labelled => "Opaque",
+impl Scope {
+    /// The scopes of all watches in these namespaces: one for each name, or one for each type.
+    pub(in crate::control) fn all(namespaces: &[Option<String>], names: &[String]) -> Vec<Self> {
+        let sorts = if names.is_empty() {
+            vec![Sort::Tls, Sort::BasicAuth, Sort::Labelled]
+        } else {
+            names.iter().cloned().map(Sort::Named).collect()
+        };
+        let scopes = namespaces.iter().flat_map(|namespace| {
+            sorts.iter().map(|sort| Self { namespace: namespace.clone(), sort: sort.clone() })
+        });
+        scopes.collect()
+    }
+
+    /// Whether a Secret of the name may be in it.
+    pub(super) fn may_have(&self, key: &Key) -> bool {
+        let here = self.namespace.as_ref().is_none_or(|of| **of == *key.namespace);
+        here && match &self.sort {
+            Sort::Named(name) => **name == *key.name,
+            Sort::Tls | Sort::BasicAuth | Sort::Labelled => true,
         }
+    }
+
+    /// Whether a Secret that was read is in it; `sort` is what its type makes of it.
+    pub(super) fn has(&self, key: &Key, sort: Option<&Sort>) -> bool {
+        self.may_have(key) && (matches!(self.sort, Sort::Named(_)) || sort == Some(&self.sort))
     }
 }
 
@@ -61,19 +91,21 @@ impl Meta {
     }
 }
 
-/// The Secrets of a sort in a namespace, or in all.
-pub(in crate::control) fn watched(
-    client: Client,
-    namespace: Option<&str>,
-    sort: Sort,
-) -> Kind<Metadata<Stored>, Meta> {
-    let api = match namespace {
+/// The Secrets of a scope.
+pub(in crate::control) fn watched(client: Client, scope: &Scope) -> Kind<Metadata<Stored>, Meta> {
+    let api = match &scope.namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
+    let fields = match &scope.sort {
+        Sort::Tls => format!("type={TLS}"),
+        Sort::BasicAuth => format!("type={BASIC_AUTH}"),
+        Sort::Labelled => format!("type={OPAQUE}"),
+        Sort::Named(name) => format!("metadata.name={name}"),
+    };
     Kind {
-        fields: Some(format!("type={}", sort.kind())),
-        labels: (sort == Sort::Labelled).then(|| USAGE.into()),
+        fields: Some(fields),
+        labels: (scope.sort == Sort::Labelled).then(|| USAGE.into()),
         ..Kind::new("secrets", Metadata(api), Meta::read)
     }
 }
@@ -85,7 +117,7 @@ pub(in crate::control) enum Answer {
     Found {
         /// Its version.
         version: String,
-        /// Whose watch tells of its changes; `None`: nobody's.
+        /// What its type makes of it; `None`: tunnels do not use it.
         sort: Option<Sort>,
         /// What is known of it.
         state: SecretState,
@@ -129,21 +161,24 @@ pub(in crate::control) fn reads(client: Client) -> Read {
 
 fn found(key: &Key, stored: Stored) -> Answer {
     let version = stored.resource_version().unwrap_or_default();
-    let kind = stored.type_.as_deref().unwrap_or("Opaque");
+    let kind = stored.type_.as_deref().unwrap_or(OPAQUE);
     let label = |name: &str| stored.meta().labels.as_ref().and_then(|labels| labels.get(name));
-    let sort = Sort::ALL
-        .into_iter()
-        .find(|sort| sort.kind() == kind && (*sort != Sort::Labelled || label(USAGE).is_some()));
+    let sort = match kind {
+        TLS => Some(Sort::Tls),
+        BASIC_AUTH => Some(Sort::BasicAuth),
+        OPAQUE if label(USAGE).is_some() => Some(Sort::Labelled),
+        _ => None,
+    };
     let shared = label(SHARE).is_some_and(|value| value == "true");
     let Key { namespace, name } = key;
     let refused = match sort {
-        None if kind == Sort::Labelled.kind() => Some(format!(
+        None if kind == OPAQUE => Some(format!(
             "Secret {name:?} is Opaque and not labelled for tunnels: kubectl label secret {name} \
              -n {namespace} {USAGE}=tunnel"
         )),
         None => Some(format!(
-            "Secret {name:?} is of type {kind}, which tunnels do not use: kubernetes.io/tls, \
-             kubernetes.io/basic-auth, or Opaque with the label {USAGE}"
+            "Secret {name:?} is of type {kind}, which tunnels do not use: {TLS}, {BASIC_AUTH}, or \
+             {OPAQUE} with the label {USAGE}"
         )),
         Some(_) => None,
     };
@@ -192,7 +227,7 @@ mod tests {
         ] {
             let (found, state) = state(kind, labels);
             assert_eq!(found, sort, "{kind}");
-            assert_eq!(sort.is_none(), matches!(state, SecretState::Refused(_)), "{kind}");
+            assert_eq!(found.is_none(), matches!(state, SecretState::Refused(_)), "{kind}");
         }
         let (_, SecretState::Refused(why)) = state("Opaque", json!({})) else { panic!() };
         assert!(why.ends_with("kubectl label secret s -n n adit.dev/usage=tunnel"), "{why}");

@@ -19,7 +19,11 @@ enum Says {
 }
 
 impl Server {
-    fn reader(&self, scopes: &[Option<&str>]) -> Reader {
+    fn reader(&self, namespaces: &[Option<&str>]) -> Reader {
+        self.named_reader(namespaces, &[])
+    }
+
+    fn named_reader(&self, namespaces: &[Option<&str>], names: &[&str]) -> Reader {
         let server = self.clone();
         let read: Read = Box::new(move |key| {
             let mut inner = server.0.lock();
@@ -40,8 +44,9 @@ impl Server {
                 }
             })
         });
-        let scopes = scopes.iter().map(|scope| scope.map(Into::into)).collect();
-        Reader::new(read, scopes, Metrics::new().unwrap())
+        let namespaces: Vec<_> = namespaces.iter().map(|of| of.map(Into::into)).collect();
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        Reader::new(read, Scope::all(&namespaces, &names), Metrics::new().unwrap())
     }
 
     fn says(&self, key: &str, says: Option<Says>) {
@@ -96,13 +101,13 @@ async fn only_what_is_wanted_is_read_and_only_when_its_version_is_another() {
     assert!(settle(&mut reader).await && reader.settled());
     assert_eq!(server.asked(), ["a/s"]);
     let all = vec![meta("a/s", 1), meta("a/other", 1)];
-    reader.change(Sort::Tls, Change::Listed { scope: 0, objects: all });
-    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/other", 2))));
-    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 1))));
+    reader.change(Change::Listed { scope: 0, objects: all });
+    reader.change(Change::Applied(Box::new(meta("a/other", 2))));
+    reader.change(Change::Applied(Box::new(meta("a/s", 1))));
     assert!(!settle(&mut reader).await);
     assert_eq!(server.asked(), Vec::<String>::new());
     server.says("a/s", Some(Says::Version(2)));
-    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 2))));
+    reader.change(Change::Applied(Box::new(meta("a/s", 2))));
     assert!(settle(&mut reader).await);
     assert_eq!((known(&reader, "a/s"), server.asked().len()), (Some(2), 1));
     reader.keep(&BTreeSet::new());
@@ -114,30 +119,57 @@ async fn gone_is_what_a_404_says_and_nothing_else() {
     let server = Server::default();
     server.says("a/s", Some(Says::Version(1)));
     let mut reader = server.reader(&[Some("a"), Some("b")]);
+    let scopes = reader.scopes.clone();
     reader.want(key("a/s"));
     settle(&mut reader).await;
     let gone = || Change::Deleted(key("a/s"));
-    let absent = |scope| Change::Listed { scope, objects: Vec::new() };
+    let absent = |namespace, sort| {
+        let is =
+            |scope: &Scope| scope.namespace.as_deref() == Some(namespace) && scope.sort == sort;
+        let scope = scopes.iter().position(is).unwrap();
+        Change::Listed { scope, objects: Vec::new() }
+    };
     // The label went, or the Secret was made anew.
-    reader.change(Sort::Tls, gone());
+    reader.change(gone());
     assert!(!settle(&mut reader).await);
     assert_eq!(known(&reader, "a/s"), Some(1));
     server.says("a/s", Some(Says::Forbidden));
-    for change in [gone(), absent(0)] {
-        reader.change(Sort::Tls, change);
+    for change in [gone(), absent("a", Sort::Tls)] {
+        reader.change(change);
         settle(&mut reader).await;
         assert_eq!(known(&reader, "a/s"), Some(1));
     }
     assert_eq!(reader.metrics.kube_denied.with_label_values(&["get", "secrets"]).get(), 2);
     server.says("a/s", None);
     server.asked();
-    reader.change(Sort::Tls, absent(1));
-    reader.change(Sort::BasicAuth, absent(0));
+    reader.change(absent("b", Sort::Tls));
+    reader.change(absent("a", Sort::BasicAuth));
     settle(&mut reader).await;
     assert_eq!(server.asked(), Vec::<String>::new(), "lists of other Secrets");
-    reader.change(Sort::Tls, absent(0));
+    reader.change(absent("a", Sort::Tls));
     assert!(settle(&mut reader).await);
     assert_eq!(reader.known().find("a", "s"), &SecretState::Missing);
+}
+
+#[tokio::test]
+async fn a_name_that_no_watch_may_have_is_never_asked_for() {
+    let server = Server::default();
+    for secret in ["a/s", "a/t", "b/s"] {
+        server.says(secret, Some(Says::Version(1)));
+    }
+    let mut reader = server.named_reader(&[Some("a"), Some("b")], &["s", "t"]);
+    for secret in ["a/s", "a/t", "b/s", "a/other"] {
+        reader.want(key(secret));
+    }
+    settle(&mut reader).await;
+    assert!(reader.settled() && reader.retry_at().is_none());
+    assert_eq!(server.asked(), ["a/s", "a/t", "b/s"]);
+    let SecretState::Withheld(why) = reader.known().find("a", "other") else { panic!() };
+    assert!(why.contains("add other (rbac.secretNames"), "{why}");
+    // A list of one name says nothing of another, whatever the type.
+    reader.change(Change::Listed { scope: 1, objects: Vec::new() });
+    settle(&mut reader).await;
+    assert_eq!(server.asked(), ["a/t"]);
 }
 
 #[tokio::test]
@@ -147,7 +179,7 @@ async fn what_was_heard_during_a_read_is_read_after_it() {
     let mut reader = server.reader(&[None]);
     reader.want(key("a/s"));
     server.says("a/s", Some(Says::Version(2)));
-    reader.change(Sort::Tls, Change::Applied(Box::new(meta("a/s", 2))));
+    reader.change(Change::Applied(Box::new(meta("a/s", 2))));
     settle(&mut reader).await;
     assert_eq!((known(&reader, "a/s"), server.asked().len()), (Some(2), 2));
 }

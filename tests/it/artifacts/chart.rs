@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ const GOOD: &[&[&str]] = &[
         r#"classes=[{"name":"a","default":true,"namespaces":{"matchLabels":{"tunnels":"yes"}},"limits":{"tunnelsPerNamespace":5}},{"name":"b","namespaces":{"names":["x"]},"ports":{"bind":5000}}]"#,
     ],
     &["--set", "watch.namespaces={team-a,team-b}"],
+    &["--set", "watch.namespaces={team-a}", "--set", "rbac.secretNames={edge-tls,users.v1}"],
     &["--set", "rbac.create=false", "--set", "rbac.aggregate=false"],
     &["--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"],
     &[
@@ -211,6 +213,8 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--set", "pdb.maxUnavailable=0"], "/pdb/maxUnavailable"),
     (&["--set", "pdb.minAvailable=1"], "minAvailable"),
     (&["--set", "serviceAccount.create=false"], "serviceAccount.name"),
+    (&["--set", "rbac.secretNames={edge-tls}"], "watch.namespaces"),
+    (&["--set", "watch.namespaces={a}", "--set", "rbac.secretNames={a=b}"], "/rbac/secretNames"),
 ];
 
 #[test]
@@ -338,6 +342,27 @@ fn watched_namespaces_need_no_cluster_wide_right() {
         // Its own namespace is for the Lease and the reports.
         assert_eq!(namespaces, [json!("tunnels"), json!("a"), json!("b")]);
     }
+}
+
+#[test]
+fn named_secrets_are_all_that_the_roles_grant_and_the_controller_asks_for() {
+    let values = ["--set", "watch.namespaces={a,b}", "--set", "rbac.secretNames={edge-tls,users}"];
+    let objects = render(&values);
+    let rules: Vec<PolicyRule> = of_kind(&objects, "Role")
+        .into_iter()
+        .flat_map(|role| typed::<Role>(role).rules.unwrap())
+        .filter(|rule| rule.resources.iter().flatten().any(|of| of == "secrets"))
+        .collect();
+    assert_eq!(rules.len(), 2, "one in each namespace");
+    for rule in rules {
+        assert_eq!(rule.resource_names.unwrap(), ["edge-tls", "users"]);
+        assert_eq!(rule.verbs, ["get", "list", "watch"]);
+    }
+    let args = pod_of_chart(&values).containers[0].args.clone().unwrap();
+    for flag in ["--secret-name=edge-tls", "--secret-name=users"] {
+        assert!(args.contains(&flag.to_string()), "{flag} is not in {args:?}");
+    }
+    assert!(!read("deploy/rbac.yaml").contains("resourceNames"), "by default they are not named");
 }
 
 #[test]
