@@ -32,6 +32,9 @@ wait
 rm -rf "$dir"
 "#;
 
+/// The log of an API server that was started again.
+const AGAIN: &str = "kube-apiserver-again.log";
+
 const ADMIN: &str = "admin-token-of-the-tests";
 
 /// etcd and kube-apiserver. Dropping it ends both.
@@ -81,11 +84,16 @@ impl Cluster {
     pub fn is_up(&self) {
         eventually("the API server is ready", Duration::from_secs(60), || {
             let up = self.kubectl(&["get", "--raw", "/readyz"]).is_ok();
-            let log = std::fs::read_to_string(self.folder.join("kube-apiserver.log"));
-            let log = log.unwrap_or_default();
+            let log = self.log();
             assert!(!log.contains("\nError: "), "kube-apiserver gave up:\n{log}");
             up
         });
+    }
+
+    /// What the API server that runs now has said.
+    fn log(&self) -> String {
+        let logs = [AGAIN, "kube-apiserver.log"].map(|name| self.folder.join(name));
+        logs.iter().find_map(|log| std::fs::read_to_string(log).ok()).unwrap_or_default()
     }
 
     /// The CRD, the chart's roles and account.
@@ -270,7 +278,11 @@ impl Cluster {
     /// Starts an API server again after it was killed, on the same port and the same etcd.
     pub fn restart_apiserver(&mut self) -> Revived {
         let words = apiserver_words(&self.folder, self.etcd, self.port);
-        let log = std::fs::File::create(self.folder.join("kube-apiserver-again.log")).unwrap();
+        // A kill is answered before the process has gone.
+        eventually("the port is free again", Duration::from_secs(20), || {
+            !ports::listens(self.port)
+        });
+        let log = std::fs::File::create(self.folder.join(AGAIN)).unwrap();
         let child = Command::new(&words[0])
             .args(&words[1..])
             .stdin(Stdio::null())
@@ -298,8 +310,7 @@ impl Drop for Revived {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.join("kube-apiserver.log"));
-            let log = log.unwrap_or_default();
+            let log = self.log();
             let lines = log.lines().rev().take(30).collect::<Vec<_>>();
             eprintln!("--- kube-apiserver, newest first:\n{}", lines.join("\n"));
         }
