@@ -91,6 +91,44 @@ fn a_client_without_a_certificate_of_the_ca_does_not_get_in() {
     assert_eq!(status(Some(&own)), 0);
 }
 
+#[test]
+fn a_certificate_that_ends_within_a_week_is_said_and_one_that_has_ended_is_still_served() {
+    let (cluster, folder) = (Cluster::shared(), tempfile::tempdir().unwrap());
+    let ns = cluster.namespace("ends");
+    let controller = Controller::start(cluster, &[&ns]);
+    let authority = Authority::new(folder.path(), "ca");
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = |days: i64| today.checked_add(jiff::Span::new().days(days)).unwrap();
+    let labels = [&*format!("namespace=\"{ns}\""), "tunnel=\"edge\"", "service=\"in\""];
+    let shows = |end: jiff::civil::Date| {
+        let seconds = end.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
+        controller.metric("adit_tls_cert_expiry_seconds", &labels) == seconds as f64
+    };
+    cluster.put(&ns, "edge", tls(&controller, json!({"secretRef": {"name": "edge"}})));
+    for (days, said) in [(9, false), (3, true), (9, false)] {
+        secrets::put_pair(cluster, &ns, "edge", &authority.until("leaf", day(days)));
+        eventually("the metric has its end", Duration::from_secs(10), || shows(day(days)));
+        let words = format!("the certificate of Secret \"edge\" ends on {}", day(days));
+        eventually("the condition says when it is soon", Duration::from_secs(10), || {
+            let message = cluster.message(&ns, "edge", "ResolvedRefs");
+            cluster.condition(&ns, "edge", "ResolvedRefs") == "True/ResolvedRefs"
+                && if said { message.contains(&words) } else { message.is_empty() }
+        });
+        cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    }
+    secrets::put_pair(cluster, &ns, "edge", &authority.expired("late"));
+    cluster.becomes(&ns, "edge", "Ready", "False/CertificateExpired");
+    assert!(shows(jiff::civil::date(2020, 1, 1)));
+    let message = cluster.message(&ns, "edge", "ResolvedRefs");
+    assert!(message.contains("ended on 2020-01-01; renew it: kubectl create"), "{message}");
+    // Who does not look at it comes in.
+    let gost = Gost::client(&format!("wss://127.0.0.1:{}?path=/x", controller.front_tls));
+    assert!(http::connect_through(gost.proxy, echo()).is_ok());
+    let knock = TlsKnock::new(&authority.ca, None);
+    let error = knock.upgrade(controller.front_tls, "/x").unwrap_err().to_string();
+    assert!(error.contains("expired"), "{error}");
+}
+
 /// Whether a user gets through a tunnel.
 pub struct User(Gost, SocketAddr);
 

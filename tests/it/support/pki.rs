@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::civil::{Date, date};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
@@ -35,21 +36,23 @@ impl Authority {
 
     /// A certificate for this machine's loopback names and its own name, for servers and clients.
     pub fn leaf(&self, name: &str) -> Leaf {
-        self.signs(name, 2090)
+        self.until(name, date(2090, 1, 1))
     }
 
     /// The same, and over since 2020.
     pub fn expired(&self, name: &str) -> Leaf {
-        self.signs(name, 2020)
+        self.until(name, date(2020, 1, 1))
     }
 
-    fn signs(&self, name: &str, until: i32) -> Leaf {
+    /// The same, until the first second of a day (UTC).
+    pub fn until(&self, name: &str, end: Date) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let names = ["localhost", "127.0.0.1", name].map(String::from);
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2019, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
+        let [month, day] = [end.month(), end.day()].map(|number| number.try_into().unwrap());
+        params.not_after = date_time_ymd(end.year().into(), month, day);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let cert = params.signed_by(&key, &self.issuer).unwrap();
