@@ -95,12 +95,7 @@ impl<'a> Fleet<'a> {
 
     /// What the kubelet says of a replica.
     pub fn pod_is_ready(&self, replica: &Replica, ready: bool) {
-        let status = json!({"status": {"conditions": [
-            {"type": "Ready", "status": if ready { "True" } else { "False" }},
-        ]}});
-        let patch = status.to_string();
-        let args = ["patch", "pod", &replica.pod, "-n", SYSTEM, "--subresource=status"];
-        self.cluster.kubectl(&[&args[..], &["--type=merge", "-p", &patch]].concat()).unwrap();
+        pod_is_ready(self.cluster, &replica.pod, ready);
     }
 
     /// Removes a replica's Pod object.
@@ -180,8 +175,18 @@ impl Drop for Fleet<'_> {
     }
 }
 
+/// What the kubelet says of a Pod of the controller.
+pub fn pod_is_ready(cluster: &Cluster, pod: &str, ready: bool) {
+    let status = json!({"status": {"conditions": [
+        {"type": "Ready", "status": if ready { "True" } else { "False" }},
+    ]}});
+    let patch = status.to_string();
+    let args = ["patch", "pod", pod, "-n", SYSTEM, "--subresource=status"];
+    cluster.kubectl(&[&args[..], &["--type=merge", "-p", &patch]].concat()).unwrap();
+}
+
 /// A Pod of the controller's ServiceAccount that no kubelet runs.
-fn make_pod(cluster: &Cluster, name: &str, addr: IpAddr) {
+pub fn make_pod(cluster: &Cluster, name: &str, addr: IpAddr) {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": SYSTEM},

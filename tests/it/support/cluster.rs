@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use super::process::Process;
 use super::wait::eventually;
 use super::{ports, tools};
 
@@ -35,6 +36,17 @@ rm -rf "$dir"
 /// The log of an API server that was started again.
 const AGAIN: &str = "kube-apiserver-again.log";
 
+/// Who asked for what: enough to compare with roles.
+const AUDIT: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [system:serviceaccounts]
+- level: None
+";
+
 const ADMIN: &str = "admin-token-of-the-tests";
 
 /// etcd and kube-apiserver. Dropping it ends both.
@@ -46,6 +58,7 @@ pub struct Cluster {
     port: u16,
     etcd: u16,
     pids: Vec<u32>,
+    collector: Option<Process>,
     runtime: tokio::runtime::Runtime,
     client: OnceLock<kube::Client>,
 }
@@ -59,12 +72,28 @@ impl Cluster {
 
     /// A cluster of one's own, to stop it.
     pub fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// A cluster of one's own, with an audit log and the garbage collector.
+    pub fn audited_and_collected() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(audit: bool) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let (etcd, peer, port) = (ports::free(), ports::free(), ports::free());
         write_keys(&folder, port);
         let mut words = etcd_words(&folder, etcd, peer);
         words.push("--".into());
-        words.extend(apiserver_words(&folder, etcd, port));
+        let mut apiserver = apiserver_words(&folder, etcd, port);
+        if audit {
+            std::fs::write(folder.join("audit.yaml"), AUDIT).unwrap();
+            let file = |name: &str| folder.join(name).display().to_string();
+            apiserver.push(format!("--audit-policy-file={}", file("audit.yaml")));
+            apiserver.push(format!("--audit-log-path={}", file("audit.log")));
+        }
+        words.extend(apiserver);
         words.push("--".into());
         let (keeper, pids) = keep(&folder, &words);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -74,8 +103,12 @@ impl Cluster {
             .unwrap();
         let url = format!("https://127.0.0.1:{port}");
         let client = OnceLock::new();
-        let cluster = Self { keeper, folder, url, port, etcd, pids, runtime, client };
+        let collector = None;
+        let mut cluster =
+            Self { keeper, folder, url, port, etcd, pids, collector, runtime, client };
         cluster.is_up();
+        // It gives up in 10 s without an API server.
+        cluster.collector = audit.then(|| collects(&cluster.folder));
         cluster.prepare();
         cluster
     }
@@ -94,6 +127,13 @@ impl Cluster {
     fn log(&self) -> String {
         let logs = [AGAIN, "kube-apiserver.log"].map(|name| self.folder.join(name));
         logs.iter().find_map(|log| std::fs::read_to_string(log).ok()).unwrap_or_default()
+    }
+
+    /// What ServiceAccounts have asked for so far, in the order of the answers.
+    pub fn audited(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.folder.join("audit.log")).unwrap();
+        // The last line may be half written.
+        log.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The CRD, the chart's roles and account.
@@ -314,6 +354,7 @@ impl Drop for Cluster {
             let lines = log.lines().rev().take(30).collect::<Vec<_>>();
             eprintln!("--- kube-apiserver, newest first:\n{}", lines.join("\n"));
         }
+        drop(self.collector.take());
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
@@ -356,6 +397,19 @@ fn etcd_words(folder: &Path, client: u16, peer: u16) -> Vec<String> {
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=default={peer}"),
     ]
+}
+
+/// What deletes the children of objects that are gone.
+fn collects(folder: &Path) -> Process {
+    let admin = folder.join("admin.yaml").display().to_string();
+    let args = [
+        format!("--kubeconfig={admin}"),
+        "--controllers=garbage-collector-controller".into(),
+        "--leader-elect=false".into(),
+        format!("--secure-port={}", ports::free()),
+        format!("--cert-dir={}", folder.display()),
+    ];
+    Process::start(tools::path("kube-controller-manager"), &args)
 }
 
 fn apiserver_words(folder: &Path, etcd: u16, port: u16) -> Vec<String> {

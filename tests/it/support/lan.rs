@@ -1,7 +1,7 @@
 //! A network of a test's own: hosts in network namespaces on one bridge, which the test reaches too.
 //! Needs root.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -90,6 +90,17 @@ impl Host {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", self.namespace.name(), program]);
         command
+    }
+
+    /// Takes a UDP port of the host, until the socket is dropped.
+    pub fn take_udp(&self, port: u16) -> UdpSocket {
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                self.namespace.enter();
+                UdpSocket::bind(("0.0.0.0", port)).unwrap()
+            });
+            taken.join().unwrap()
+        })
     }
 
     /// Takes a TCP port of the host, until the listener is dropped.
