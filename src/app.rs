@@ -7,6 +7,7 @@ mod check;
 mod classes;
 mod controller;
 mod convert;
+mod explain;
 mod files;
 mod output;
 mod places;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Controller(args) => controller::run(args).await,
         Command::Sidecar(args) => sidecar::run(args).await,
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(args).await,
         Command::Convert(args) => convert::run(&args),
         Command::Crd => print(&crate::crd::yaml()),
         Command::Version => print(concat!("adit ", env!("CARGO_PKG_VERSION"), "\n")),

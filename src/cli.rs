@@ -10,8 +10,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 pub use args::{
-    CheckArgs, Cli, Command, ControllerArgs, ConvertArgs, Form, Format, ProcessArgs, RunArgs,
-    SidecarArgs,
+    CheckArgs, Cli, Command, ControllerArgs, ConvertArgs, ExplainArgs, Form, Format, ProcessArgs,
+    RunArgs, SidecarArgs,
 };
 
 /// Reads the process's arguments. Prints help or the error and ends the process where clap would.

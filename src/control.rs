@@ -27,6 +27,7 @@ mod status;
 mod store;
 mod surroundings;
 mod translate;
+mod tunnels;
 mod watch;
 mod writer;
 
@@ -39,6 +40,9 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch as channel};
 
 pub use client::Connection;
+pub(crate) use object::Object;
+pub(crate) use status::{Condition, Listener};
+pub use tunnels::{TunnelError, Tunnels};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::EXIT_CONFIG;
 use super::classes::Classes;
-use super::files::{self, Loaded};
+use super::files::{self, For, Loaded};
 use crate::base::{Origin, Reason, ServiceKey};
 use crate::cli::CheckArgs;
 use crate::config::cmdline::{self, Line};
@@ -21,7 +21,7 @@ const FRONTS: [u16; 2] = [8080, 8443];
 const ADMIN: Option<u16> = Some(9180);
 
 /// Prints every error and warning of files, folders and the command line, and how many services
-/// would run.
+/// would run. A `WsTunnel` is judged as a cluster would, whose Secrets and Services nobody knows here.
 ///
 /// # Errors
 /// If standard input or output is closed, or there is nothing to check.
@@ -46,7 +46,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             None => None,
         };
     let mut out = std::io::stdout().lock();
-    match files::load(&inputs, &line).outcome {
+    match files::load_for(For::Cluster, &inputs, &line).outcome {
         Ok(loaded) => {
             if let Some(policy) = &policy {
                 let tunnels = files::merge(&inputs, &line).documents.tunnels;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                 writeln!(out, "warning: {warning}")?;
             }
             if errors.is_empty() {
-                let count = loaded.services.len();
+                let count = loaded.services.len() + loaded.unresolved;
                 writeln!(out, "ok: {count} service{}", if count == 1 { "" } else { "s" })?;
             }
         }
@@ -112,16 +112,13 @@ fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diag
         let key = |name: &str| ServiceKey::new(origin.clone(), name);
         let services: Vec<_> =
             raw.services.iter().filter_map(|s| loaded.services.get(&key(&s.name))).collect();
-        // One without a name has another here; a suspended tunnel has none.
-        if services.len() == raw.services.len() {
-            let services = services.into_iter().map(|service| {
-                let name = &service.config.name;
-                (&*service.config, loaded.exposures.get(&key(name)))
-            });
-            let reserved = Reserved { fronts: &FRONTS, admin: ADMIN };
-            let refused = refusals(class, &tunnel.namespace, raw, services, reserved);
-            errors.extend(refused.err().into_iter().flat_map(|found| found.within(&title).0));
-        }
+        let services = services.into_iter().map(|service| {
+            let name = &service.config.name;
+            (&*service.config, loaded.exposures.get(&key(name)))
+        });
+        let reserved = Reserved { fronts: &FRONTS, admin: ADMIN };
+        let refused = refusals(class, &tunnel.namespace, raw, services, reserved);
+        errors.extend(refused.err().into_iter().flat_map(|found| found.within(&title).0));
     }
     errors
 }

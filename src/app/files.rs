@@ -1,5 +1,7 @@
 //! From texts to services: what `run`, `sidecar` and `check` share.
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use crate::base::{Origin, Reason, Secret, ServiceKey};
 use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::files::{Files, Need, referenced};
-use crate::config::lower::{LowerContext, Lowered, lower, lower_tunnel};
+use crate::config::lower::{LowerContext, Lowered, References, lower, lower_tunnel};
 use crate::config::model::ExposeConfig;
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
@@ -29,6 +31,8 @@ pub(super) struct Loaded {
     /// What the files say of the process.
     pub top: Top,
     pub warnings: Vec<Diagnostic>,
+    /// Services whose Secrets or Services nobody has looked for.
+    pub unresolved: usize,
 }
 
 impl Loaded {
@@ -98,39 +102,90 @@ pub(super) fn merge(inputs: &Inputs, line: &Line) -> Merged {
     merged
 }
 
+/// Who shall run what is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// This process.
+    Here,
+    /// A cluster, as far as it is about `WsTunnel`s: what they refer to may be there.
+    Cluster,
+}
+
+/// What one configuration comes to: the GOST documents and the command line together, or a `WsTunnel`.
+pub(super) struct Part<'a> {
+    /// Of a `WsTunnel`.
+    pub tunnel: Option<&'a TunnelDoc>,
+    /// As it was written.
+    pub config: &'a raw::Config,
+    /// Paths are those of `config`.
+    pub outcome: Result<Lowered, ConfigErrors>,
+}
+
+impl Merged {
+    /// What was read, judged part by part, and what is wrong with the rest.
+    pub(super) fn parts(&self, who: For) -> (Vec<Part<'_>>, Vec<Diagnostic>) {
+        let all = &self.documents;
+        let files = read_referenced(&self.referenced());
+        let context = LowerContext::files("default", &all.secrets).with_files(&files);
+        let outcome = lower(&all.gost, &context).and_then(flawless);
+        let mut parts = vec![Part { tunnel: None, config: &all.gost, outcome }];
+        let runs = |tunnel: &&TunnelDoc| who == For::Cluster || !tunnel.spec.suspend;
+        for tunnel in all.tunnels.iter().filter(runs) {
+            let outcome = match who {
+                For::Here => {
+                    let context = LowerContext::files(&tunnel.namespace, &all.secrets)
+                        .of_tunnel(&tunnel.name);
+                    lower_tunnel(&tunnel.spec, &context.with_files(&files)).and_then(flawless)
+                }
+                For::Cluster => cluster::judge(tunnel, &all.secrets),
+            };
+            parts.push(Part { tunnel: Some(tunnel), config: &tunnel.spec.config, outcome });
+        }
+        let mut errors = self.errors.clone();
+        errors.extend(twice(&all.tunnels));
+        (parts, errors)
+    }
+
+    /// The files that are referred to.
+    fn referenced(&self) -> BTreeMap<String, Need> {
+        let configs = std::iter::once(&self.documents.gost).chain(specs(&self.documents.tunnels));
+        configs.flat_map(referenced).collect()
+    }
+}
+
 /// From inputs and the command line to services, or everything that is wrong in all of them.
 pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
+    load_for(For::Here, inputs, line)
+}
+
+/// The same for somebody else.
+pub(super) fn load_for(who: For, inputs: &Inputs, line: &Line) -> Attempt {
     let seen = inputs.look([]);
-    let Merged { documents: all, places, mut errors } = merge(inputs, line);
+    let merged = merge(inputs, line);
+    let (all, places) = (&merged.documents, &merged.places);
+    let seen = seen.referring(merged.referenced().keys().map(String::as_str));
+    let (parts, mut errors) = merged.parts(who);
     let (mut wrong, mut odd) = (Vec::new(), Vec::new());
-    let top = top(&all, &mut wrong, &mut odd);
+    let top = top(all, &mut wrong, &mut odd);
     errors.extend(wrong.into_iter().map(|d| places.tell(d)));
     let mut loaded = Loaded { top, ..Loaded::default() };
     loaded.warnings.extend(odd.into_iter().map(|d| places.tell(d)));
     loaded.warnings.extend(all.warnings.iter().cloned());
-    let configs = || std::iter::once(&all.gost).chain(specs(&all.tunnels));
-    let needs: BTreeMap<String, Need> = configs().flat_map(referenced).collect();
-    let seen = seen.referring(needs.keys().map(String::as_str));
-    let files = read_referenced(&needs);
-    let gost = lower(&all.gost, &LowerContext::files("default", &all.secrets).with_files(&files));
-    let gost = gost.and_then(flawless);
-    let tell = |found: Vec<Diagnostic>| found.into_iter().map(|d| places.tell(d)).collect();
-    let gost = match gost {
-        Ok(lowered) => Ok(Lowered { warnings: tell(lowered.warnings), ..lowered }),
-        Err(found) => Err(ConfigErrors(tell(found.0))),
-    };
-    take(&mut loaded, &mut errors, &Origin::Files, gost);
-    for tunnel in all.tunnels.iter().filter(|tunnel| !tunnel.spec.suspend) {
-        let context = LowerContext::files(&tunnel.namespace, &all.secrets)
-            .with_files(&files)
-            .of_tunnel(&tunnel.name);
-        let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
-        let lowered = lower_tunnel(&tunnel.spec, &context)
-            .and_then(flawless)
-            .map_err(|found| found.within(&tunnel.title()));
-        take(&mut loaded, &mut errors, &origin, lowered);
+    for Part { tunnel, outcome, .. } in parts {
+        let tell = |found: Vec<Diagnostic>| found.into_iter().map(|d| places.tell(d)).collect();
+        let (origin, outcome) = match tunnel {
+            None => {
+                let told =
+                    |lowered: Lowered| Lowered { warnings: tell(lowered.warnings), ..lowered };
+                (Origin::Files, outcome.map(told).map_err(|found| ConfigErrors(tell(found.0))))
+            }
+            Some(tunnel) => {
+                let outcome = outcome.map_err(|found| found.within(&tunnel.title()));
+                (Origin::tunnel(&tunnel.namespace, &tunnel.name), outcome)
+            }
+        };
+        take(&mut loaded, &mut errors, &origin, outcome);
     }
-    errors.extend(twice(&all.tunnels));
     let outcome = if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) };
     Attempt { outcome, seen }
 }
@@ -182,6 +237,8 @@ fn take(
         Ok(lowered) => {
             let drain = lowered.drain.unwrap_or(DRAIN);
             loaded.warnings.extend(lowered.warnings);
+            let closed = |references: &&References| !references.missing.is_empty();
+            loaded.unresolved += lowered.references.values().filter(closed).count();
             let exposures = lowered.exposures.into_iter();
             loaded.exposures.extend(
                 exposures.map(|(name, expose)| (ServiceKey::new(origin.clone(), &name), expose)),

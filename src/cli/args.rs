@@ -42,6 +42,8 @@ pub enum Command {
     Sidecar(SidecarArgs),
     /// Say what is wrong with files; exit code 64 if something is
     Check(CheckArgs),
+    /// Say for each service of a WsTunnel whether it serves, why not, and what to do next
+    Explain(ExplainArgs),
     /// Write files, -L and -F as a WsTunnel, or a WsTunnel as GOST's YAML or a command line
     Convert(ConvertArgs),
     /// Print the CustomResourceDefinition of WsTunnel
@@ -193,7 +195,8 @@ pub struct SidecarArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Files and folders to check, together as `-C` would read them; - is standard input
+    /// Files and folders to check, together as `-C` would read them, but WsTunnels as a cluster would
+    /// judge them; - is standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
     /// The services of the command line, as for `run`.
@@ -207,6 +210,30 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
 }
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXPLAIN)]
+pub struct ExplainArgs {
+    /// An object of the cluster, or a file: what ends in .yaml, .yml or .json or begins with . or /;
+    /// - is standard input
+    #[arg(value_name = "NS/NAME|FILE")]
+    pub what: String,
+    /// The namespace of a NAME; by default that of the kubeconfig's context
+    #[arg(short, long, value_name = "NS", value_parser = label)]
+    pub namespace: Option<String>,
+    /// How to reach the API server; by default as kubectl does, or as a pod
+    #[arg(long, value_name = "FILE", env = "ADIT_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+const EXPLAIN: &str = "Examples:
+  adit explain team-a/edge
+  adit explain edge -n team-a
+  adit explain tunnel.yaml
+
+Of the cluster it needs the verb get on wstunnels.adit.dev in that namespace, and nothing else. Exit code 0
+if everything serves as the spec says, 1 if something does not, 64 if a file is wrong.";
 
 /// Arguments of `convert`.
 #[derive(Clone, Debug, Args)]

@@ -17,6 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     pub(super) client: Client,
     host: Option<String>,
+    namespace: String,
 }
 
 impl Connection {
@@ -38,8 +39,15 @@ impl Connection {
         // Writes have a back-off of their own, an object each; the client's would hold up all.
         config.default_retry = false;
         let host = config.cluster_url.host().map(Into::into);
+        let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(config_error)?;
-        Ok(Self { client, host })
+        Ok(Self { client, host, namespace })
+    }
+
+    /// The namespace of names that are written without one: that of the kubeconfig's context, or of
+    /// the pod.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The API server's addresses, which tunnels must not reach: those that this client

@@ -14,9 +14,7 @@ mod resolved;
 use jiff::Timestamp;
 
 pub(crate) use condition::{ACCEPTED, READY};
-#[cfg(test)]
-pub(crate) use model::Listener as ListenerStatus;
-pub(crate) use model::{Condition, Status};
+pub(crate) use model::{Condition, Listener, Status};
 
 use super::claim::Ledger;
 use super::expose::{Allocation, Standings};
@@ -29,7 +27,7 @@ use crate::config::error::ConfigErrors;
 use crate::engine::Snapshot;
 use condition::{Finding, conditions, truncate};
 use fold::{Doing, Fold, Seen, Wanted};
-use model::{Listener, Summary};
+use model::Summary;
 use report::Report;
 
 /// What a status is made of.

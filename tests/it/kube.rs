@@ -9,6 +9,7 @@ mod controller;
 mod convert;
 mod drain;
 mod duels;
+mod explain;
 mod expose;
 mod fleet;
 mod guard;

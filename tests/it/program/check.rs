@@ -122,3 +122,70 @@ fn a_password_is_never_printed() {
     let (_, printed) = adit_on(&["check"], "services: [{name: a, auth: {password: hunter2}");
     assert!(!printed.contains("hunter2"), "{printed}");
 }
+
+const REFERRING: &str = "
+apiVersion: adit.dev/v1alpha1
+kind: WsTunnel
+metadata: {name: t, namespace: team-a}
+spec:
+  services:
+  - name: db
+    addr: ':5432'
+    handler: {type: tcp}
+    listener: {type: tcp}
+    forwarder: {nodes: [{name: n, serviceRef: {name: postgres, port: 5432}}]}
+  - name: in
+    addr: ':8443'
+    handler: {type: http}
+    listener: {type: wss, tls: {secretRef: {name: edge}}}
+";
+
+#[test]
+fn a_tunnel_is_checked_for_a_cluster_that_has_what_it_refers_to() {
+    let (code, printed) = adit_on(&["check"], REFERRING);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("ok: 2 services"), "{printed}");
+    for part in ["Service \"postgres\" is not known", "Secret \"edge\" was not read yet"] {
+        assert!(printed.contains(&format!("{part}: no cluster was asked")), "{printed}");
+    }
+    // A process has no cluster to follow.
+    let (code, printed) = adit_on(&["-C"], REFERRING);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("only the controller follows Services"), "{printed}");
+    // Nor has a file of GOST's.
+    let gost = "services: [{name: a, addr: ':1', handler: {type: tcp},\n\
+                \x20 forwarder: {nodes: [{name: n, serviceRef: {name: s, port: 1}}]}}]";
+    let (code, printed) = adit_on(&["check"], gost);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("only the controller follows Services"), "{printed}");
+}
+
+#[test]
+fn check_says_what_the_cluster_would_refuse_and_a_process_would_run() {
+    let loopback =
+        REFERRING.replace("serviceRef: {name: postgres, port: 5432}", "addr: '127.0.0.1:22'");
+    let (code, printed) = adit_on(&["check"], &loopback);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("the controller's own loopback interface"), "{printed}");
+    assert!(!printed.contains("no cluster was asked"), "a doubt is no error: {printed}");
+    let (code, printed) =
+        adit_on(&["check"], &REFERRING.replace("{type: http}", "{type: http, retries: 101}"));
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("services[1].handler.retries: at most 100"), "{printed}");
+}
+
+#[test]
+fn explain_tells_a_file_service_by_service() {
+    let (code, printed) = adit_on(&["explain"], REFERRING);
+    assert_eq!(code, Some(0), "{printed}");
+    for part in
+        ["WsTunnel team-a/t: valid", "db: valid", "in: valid", "Nothing is known of a cluster"]
+    {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    let (code, printed) = adit_on(&["explain"], &REFERRING.replace("type: wss", "type: wsss"));
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("db: valid") && printed.contains("in: invalid"), "{printed}");
+    let (code, printed) = adit_on(&["explain", "a/b/c"], REFERRING);
+    assert_eq!(code, Some(2), "one thing at a time: {printed}");
+}

@@ -54,7 +54,7 @@ fn of<'a>(
 fn written(ports: &Allocation, object: &Object) -> Object {
     let mut object = object.clone();
     let target_port = ports.target(&slot(&object));
-    object.status.listeners = vec![crate::control::status::ListenerStatus {
+    object.status.listeners = vec![crate::control::status::Listener {
         name: "s".into(),
         target_port,
         ..Default::default()
