@@ -14,6 +14,7 @@ mod places;
 mod process;
 mod reload;
 mod run;
+mod selftest;
 mod sidecar;
 mod top;
 
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(args).await,
         Command::Convert(args) => convert::run(&args),
+        Command::Selftest(args) => selftest::run(args).await,
         Command::Crd => print(&crate::crd::yaml()),
         Command::Version => print(concat!("adit ", env!("CARGO_PKG_VERSION"), "\n")),
     }

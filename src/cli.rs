@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 
 pub use args::{
     CheckArgs, Cli, Command, ControllerArgs, ConvertArgs, ExplainArgs, Form, Format, ProcessArgs,
-    RunArgs, SidecarArgs,
+    RunArgs, SelftestArgs, SidecarArgs,
 };
 
 /// Reads the process's arguments. Prints help or the error and ends the process where clap would.

@@ -16,7 +16,7 @@ use super::EXIT_CONFIG;
 use crate::base::Reason;
 use crate::cli::ExplainArgs;
 use crate::config::error::{ConfigErrors, Diagnostic};
-use crate::control::{Connection, Tunnels};
+use crate::control::{Connection, Object, Tunnels};
 use crate::sidecar::Inputs;
 
 /// Prints what is known of an object, or what a file would come to.
@@ -38,6 +38,11 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let (text, good) = object::tell(&object);
     super::print(&text)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What an object says of itself, and whether everything serves.
+pub(super) fn tell(object: &Object) -> (String, bool) {
+    object::tell(object)
 }
 
 /// By its form alone: what lies in the folder of the day must not change what a command means.

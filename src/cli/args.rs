@@ -46,6 +46,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write files, -L and -F as a WsTunnel, or a WsTunnel as GOST's YAML or a command line
     Convert(ConvertArgs),
+    /// Prove that an installation serves: make a WsTunnel, go through it, delete it (for helm test)
+    Selftest(SelftestArgs),
     /// Print the CustomResourceDefinition of WsTunnel
     Crd,
     /// Print the version
@@ -234,6 +236,35 @@ const EXPLAIN: &str = "Examples:
 
 Of the cluster it needs the verb get on wstunnels.adit.dev in that namespace, and nothing else. Exit code 0
 if everything serves as the spec says, 1 if something does not, 64 if a file is wrong.";
+
+/// Flags of `selftest`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SELFTEST)]
+pub struct SelftestArgs {
+    /// The front Service: ws://HOST:PORT, or wss:// for the front port with TLS
+    #[arg(long, value_name = "URL")]
+    pub front: String,
+    /// The namespace to make the WsTunnel in, one that the controller watches; by default that of the
+    /// pod, or of the kubeconfig's context
+    #[arg(short, long, value_name = "NS", value_parser = label)]
+    pub namespace: Option<String>,
+    /// The controller's front port behind the URL; by default :8080 for ws, :8443 for wss
+    #[arg(long, value_name = "ADDR")]
+    pub addr: Option<ListenAddr>,
+    /// How long the WsTunnel may take to become Ready
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub timeout: Duration,
+    /// How to reach the API server; by default as kubectl does, or as a pod
+    #[arg(long, value_name = "FILE", env = "ADIT_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+const SELFTEST: &str = "Example:
+  adit selftest -n adit-system --front ws://adit.adit-system.svc:80
+
+It makes a WsTunnel with a password of its own and two services: one on the front port, and one that it reaches
+through the first and asks for a word that only this run knows. It needs the verbs create, get and delete on
+wstunnels.adit.dev in the namespace. Exit code 0 if every step worked, else 1.";
 
 /// Arguments of `convert`.
 #[derive(Clone, Debug, Args)]

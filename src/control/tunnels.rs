@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{DeleteParams, DynamicObject, PostParams};
+use serde_json::{Value, json};
 
 use super::object::Object;
 use super::{Connection, chain, watch};
@@ -85,6 +86,27 @@ impl Tunnels {
     pub(crate) async fn get(&self, name: &str) -> Result<Object, TunnelError> {
         let object = self.ask("get", name, self.api.get(name)).await?;
         Ok(Object::read(&object))
+    }
+
+    /// Makes one. It needs the verb `create`.
+    ///
+    /// # Errors
+    /// It may not be made, or the API server refuses it or cannot be asked.
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> Result<(), TunnelError> {
+        let object = DynamicObject::new(name, &watch::resource()).data(json!({"spec": spec}));
+        let params = PostParams::default();
+        self.ask("create", name, self.api.create(&params, &object)).await.map(drop)
+    }
+
+    /// Deletes one; that there is none is no error. It needs the verb `delete`.
+    ///
+    /// # Errors
+    /// It may not be deleted, or the API server cannot be asked.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), TunnelError> {
+        match self.ask("delete", name, self.api.delete(name, &DeleteParams::default())).await {
+            Ok(_) | Err(TunnelError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn ask<T>(

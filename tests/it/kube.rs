@@ -23,6 +23,7 @@ mod replicas;
 mod rights;
 mod rotation;
 mod secrets;
+mod selftest;
 mod serving;
 mod traffic;
 mod wrong;

@@ -15,6 +15,14 @@ pub fn helm_installs_it_restricted_before_there_is_a_tunnel(node: &Node) {
     assert_eq!(node.sh("kubectl get wst --all-namespaces --output=name"), "");
 }
 
+pub fn helm_test_goes_through_a_tunnel_of_its_own_and_leaves_nothing(node: &Node) {
+    let (printed, _) = readme::run(node, "helm test");
+    assert!(printed.contains("Succeeded"), "{printed}");
+    assert_eq!(node.sh("kubectl get wst --all-namespaces --output=name"), "");
+    let left = node.sh(&format!("kubectl -n {SYSTEM} get pod,role,rolebinding,sa --output=name"));
+    assert!(!left.contains("adit-test"), "{left}");
+}
+
 pub fn the_quickstart_becomes_ready_and_shows_what_the_readme_shows(node: &Node) {
     readme::run(node, "examples/quickstart.yaml");
     node.sh("kubectl wait --for=condition=Ready wst/quickstart --timeout=10s");

@@ -45,6 +45,7 @@ macro_rules! claims {
 const CLAIMS: &[(&str, Claim)] = claims![
     image::the_image_holds_one_program_and_runs_it_as_a_number,
     install::helm_installs_it_restricted_before_there_is_a_tunnel,
+    install::helm_test_goes_through_a_tunnel_of_its_own_and_leaves_nothing,
     install::the_quickstart_becomes_ready_and_shows_what_the_readme_shows,
     front::the_chart_refuses_a_node_port_until_open_proxies_are_allowed,
     front::a_gost_outside_reaches_a_pod_through_the_node_port,

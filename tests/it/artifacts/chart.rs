@@ -1,14 +1,15 @@
 //! The chart under many values: what renders is sound, what is wrong is refused by name.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::render::{
-    assert_known_to_the_api, copy, documents, helm, of_kind, read, render, the, try_render, typed,
+    assert_known_to_the_api, copy, documents, helm, kind, name, of_kind, read, render,
+    render_tests, the, try_render, typed,
 };
 use super::sound::{
     assert_names_are_unique, assert_restricted, assert_roles_are_narrow, assert_selectors_match,
@@ -236,6 +237,61 @@ fn every_good_value_set_renders_sound_objects() {
         let deployment: Deployment = typed(the(&objects, "Deployment"));
         assert_selectors_match(&objects, &deployment);
         assert_restricted(&deployment.spec.unwrap().template.spec.unwrap());
+    }
+}
+
+#[test]
+fn what_helm_test_makes_is_sound_narrow_and_no_replica() {
+    for values in GOOD {
+        println!("{values:?}");
+        let objects = render_tests(values);
+        assert_eq!(objects.len(), 4, "an account, a role, its binding, a pod");
+        for object in &objects {
+            assert_known_to_the_api(object);
+            let policy = object.pointer("/metadata/annotations/helm.sh~1hook-delete-policy");
+            assert_eq!(policy, Some(&json!("before-hook-creation,hook-succeeded")));
+        }
+        assert_roles_are_narrow(&objects);
+        let rules = &the(&objects, "Role")["rules"];
+        let rule = json!([{"apiGroups": ["adit.dev"], "resources": ["wstunnels"],
+            "verbs": ["create", "get", "delete"]}]);
+        assert_eq!(*rules, rule);
+        let pod: Pod = typed(the(&objects, "Pod"));
+        assert_restricted(pod.spec.as_ref().unwrap());
+        let deployment: Deployment = typed(the(&render(values), "Deployment"));
+        let selector = deployment.spec.unwrap().selector.match_labels.unwrap();
+        let labels = pod.metadata.labels.unwrap();
+        assert!(selector.iter().any(|(key, value)| labels.get(key) != Some(value)), "{labels:?}");
+        // The account and its rights are there before the pod.
+        let weight =
+            |object: &Value| object["metadata"]["annotations"]["helm.sh/hook-weight"].clone();
+        assert!(objects.iter().all(|o| (kind(o) == "Pod") == (weight(o) == json!("1"))));
+    }
+    assert_eq!(render_tests(&["--set", "tests.enabled=false"]), Vec::<Value>::new());
+}
+
+#[test]
+fn helm_test_works_in_a_namespace_that_is_watched_through_the_front_service() {
+    for (values, namespace, front) in [
+        (&[][..], "tunnels", "ws://edge-adit.tunnels.svc:80"),
+        (
+            &["--set", "watch.namespaces={a,b}", "--set", "front.service.ports.http=8000"],
+            "a",
+            "ws://edge-adit.tunnels.svc:8000",
+        ),
+    ] {
+        let objects = render_tests(values);
+        let pod: Pod = typed(the(&objects, "Pod"));
+        assert_eq!(pod.metadata.namespace.as_deref(), Some("tunnels"));
+        let args = pod.spec.unwrap().containers[0].args.clone().unwrap();
+        let namespaced = format!("--namespace={namespace}");
+        assert_eq!(args, ["selftest", &namespaced, &format!("--front={front}")]);
+        for granted in ["Role", "RoleBinding"] {
+            assert_eq!(the(&objects, granted)["metadata"]["namespace"], json!(namespace));
+        }
+        let objects = render(values);
+        let services = of_kind(&objects, "Service");
+        assert!(services.iter().any(|service| name(service) == "edge-adit"));
     }
 }
 

@@ -34,7 +34,15 @@ pub fn helm(args: &[&str]) -> Output {
 
 /// Renders a chart as release `edge` in namespace `tunnels`; `Err` is what Helm complained about.
 pub fn try_render(chart: &str, values: &[&str]) -> Result<Vec<Value>, String> {
-    try_template("edge", chart, "tunnels", values).map(|text| documents(&text))
+    let values = [&["--skip-tests"], values].concat();
+    try_template("edge", chart, "tunnels", &values).map(|text| documents(&text))
+}
+
+/// What `helm test` makes for release `edge` of the chart `adit`, in its order.
+pub fn render_tests(values: &[&str]) -> Vec<Value> {
+    let text = helm_template("edge", "tunnels", values);
+    let is_test = |object: &Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    documents(&text).into_iter().filter(is_test).collect()
 }
 
 /// The text of the chart `adit` as some release.
@@ -90,6 +98,7 @@ pub fn the<'a>(objects: &'a [Value], wanted: &str) -> &'a Value {
 pub fn assert_known_to_the_api(object: &Value) {
     let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or("");
     let back = match (version, kind(object)) {
+        ("v1", "Pod") => back::<core::v1::Pod>(object),
         ("v1", "ConfigMap") => back::<core::v1::ConfigMap>(object),
         ("v1", "Namespace") => back::<core::v1::Namespace>(object),
         ("v1", "Service") => back::<core::v1::Service>(object),

@@ -28,8 +28,14 @@ impl Controller {
         controller
     }
 
-    /// Starts one.
+    /// Starts one whose tunnels may dial this machine.
     pub fn launch(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
+        let lifted = ["--allow-egress=127.0.0.0/8"];
+        Self::guarded(kubeconfig, namespaces, &[&lifted, more].concat())
+    }
+
+    /// Starts one with the egress guard that a cluster has.
+    pub fn guarded(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
         let (front, front_tls, admin) = (ports::free(), ports::free(), ports::free());
         let mut args = vec![
             "controller".to_string(),
@@ -38,7 +44,6 @@ impl Controller {
             format!("--front-http=:{front}"),
             format!("--front-https=:{front_tls}"),
             format!("--admin=127.0.0.1:{admin}"),
-            "--allow-egress=127.0.0.0/8".into(),
             "--log-format=text".into(),
         ];
         args.extend(namespaces.iter().map(|namespace| format!("--namespace={namespace}")));
