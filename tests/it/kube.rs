@@ -26,4 +26,5 @@ mod secrets;
 mod selftest;
 mod serving;
 mod traffic;
+mod verdicts;
 mod wrong;
