@@ -60,6 +60,7 @@
 //! | who wins a duel for an address | [`engine::plan`] |
 //! | what a condition says | `control::status`; over several replicas: `control::status::fold` |
 //! | what a class allows | [`control::policy`] |
+//! | what to type next, by reason | `app::explain::hints` |
 //! | who leads, which replicas count | `control::lease`, `control::fleet` |
 //! | which port an exposed service has, what leads there | `control::expose` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
