@@ -57,10 +57,27 @@ pub(super) fn next(reason: Reason, about: &About<'_>) -> String {
             "set spec.className to a class of this installation (whoever installed adit knows them): \
              {edit}"
         ),
+        Reason::NotAllowedByClass => format!(
+            "write what the message allows, or ask who installed adit for another class: {edit}"
+        ),
+        Reason::HostnameNotAllowed => {
+            format!("set {} to what the message allows: {edit}", field("hostnames"))
+        }
         Reason::PathNotAllowed => format!(
-            "set {} to a path that begins with / and has no space, ?, # or braces: {edit}",
+            "set {} to a path that the message allows; none has a space, ?, # or braces: {edit}",
             field("listener.metadata.path")
         ),
+        Reason::QuotaExceeded => format!(
+            "delete a tunnel that nobody needs (kubectl get wst -n {namespace}), or ask who \
+             installed adit for more"
+        ),
+        Reason::ServiceNameTaken => format!(
+            "set {} to a name that no Service has (kubectl get services -n {namespace}): {edit}",
+            field("expose.name")
+        ),
+        Reason::PortsExhausted => {
+            "ask who installed adit for more ports (ports.allocate of the class)".into()
+        }
         Reason::PortNotAllowed => format!(
             "set {} to a port that the message allows; a front port is always one: \":8080\" for ws \
              and mws, \":8443\" for wss and mwss by default",
