@@ -21,6 +21,7 @@ mod references;
 mod refused;
 mod replicas;
 mod rights;
+mod rollout;
 mod rotation;
 mod secrets;
 mod selftest;

@@ -22,11 +22,12 @@ const SYSTEM: &str = "adit-system";
 pub struct Fleet<'a> {
     cluster: &'a Cluster,
     instance: String,
+    kubeconfig: PathBuf,
+    /// What every replica is told.
+    flags: Vec<String>,
     // Processes end before their hosts, and hosts before their network.
     pub replicas: Vec<Replica>,
     pub lan: Lan,
-    kubeconfig: PathBuf,
-    namespaces: String,
 }
 
 /// One of them.
@@ -40,52 +41,69 @@ pub struct Replica {
 impl<'a> Fleet<'a> {
     /// Starts `count` replicas for some namespaces and waits until all are ready.
     pub fn start(cluster: &'a Cluster, namespaces: &[&str], count: usize) -> Self {
+        Self::with(cluster, namespaces, count, &["--shutdown-delay=1s", "--drain-timeout=5s"])
+    }
+
+    /// The same, with flags.
+    pub fn with(cluster: &'a Cluster, namespaces: &[&str], count: usize, flags: &[&str]) -> Self {
         let lan = Lan::new();
         let kubeconfig = cluster.controller_kubeconfig_at(lan.forward(cluster.port()));
         let instance = namespaces[0].to_string();
-        let namespaces = namespaces.join(",");
-        let mut fleet =
-            Self { cluster, instance, replicas: Vec::new(), lan, kubeconfig, namespaces };
+        let mut flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        flags.push(format!("--namespace={}", namespaces.join(",")));
+        let mut fleet = Self { cluster, instance, kubeconfig, flags, replicas: vec![], lan };
         for number in 0..count {
             let (pod, host) = (format!("{}-pod-{number}", fleet.instance), fleet.lan.host());
             make_pod(cluster, &pod, host.addr);
-            let process = fleet.spawn(&pod, &host);
+            let process = Process::spawn(&mut fleet.command(&pod, &host));
             fleet.replicas.push(Replica { pod, process, host });
         }
         for replica in &fleet.replicas {
-            eventually("the replica is ready", Duration::from_secs(20), || {
-                http::get(replica.admin(), "/readyz").is_ok_and(|response| response.status == 200)
-            });
-            fleet.pod_is_ready(replica, true);
+            fleet.is_ready(replica);
         }
         fleet
     }
 
-    fn spawn(&self, pod: &str, host: &Host) -> Process {
+    fn command(&self, pod: &str, host: &Host) -> std::process::Command {
         let mut command = host.command(env!("CARGO_BIN_EXE_adit"));
         command.args([
             "controller",
             &format!("--kubeconfig={}", self.kubeconfig.display()),
             &format!("--instance={}", self.instance),
-            &format!("--namespace={}", self.namespaces),
             &format!("--pod-name={pod}"),
             &format!("--pod-namespace={SYSTEM}"),
             &format!("--pod-ip={}", host.addr),
-            "--shutdown-delay=1s",
-            "--drain-timeout=5s",
             "--log-format=text",
         ]);
-        Process::spawn(&mut command)
+        command.args(&self.flags);
+        command
+    }
+
+    /// Starts a replica that has ended again, and waits until it is ready.
+    pub fn start_again(&mut self, number: usize) {
+        self.spawn(number);
+        self.is_ready(&self.replicas[number]);
     }
 
     /// Kills every process and starts it again, as after a fault of all nodes.
     pub fn restart(&mut self) {
         for number in 0..self.replicas.len() {
             self.replicas[number].process.signal("KILL");
-            let replica = &self.replicas[number];
-            let process = self.spawn(&replica.pod, &replica.host);
-            self.replicas[number].process = process;
+            self.spawn(number);
         }
+    }
+
+    fn spawn(&mut self, number: usize) {
+        let replica = &self.replicas[number];
+        let process = Process::spawn(&mut self.command(&replica.pod, &replica.host));
+        self.replicas[number].process = process;
+    }
+
+    fn is_ready(&self, replica: &Replica) {
+        eventually("the replica is ready", Duration::from_secs(20), || {
+            http::get(replica.admin(), "/readyz").is_ok_and(|response| response.status == 200)
+        });
+        self.pod_is_ready(replica, true);
     }
 
     /// The test itself, as replicas see it: where they reach the API server.
@@ -151,7 +169,8 @@ impl Replica {
         (self.host.addr, 8080).into()
     }
 
-    fn admin(&self) -> SocketAddr {
+    /// Where its probes are.
+    pub fn admin(&self) -> SocketAddr {
         (self.host.addr, 9180).into()
     }
 
