@@ -315,12 +315,14 @@ fn words(error: &BindError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
     use crate::engine::socket::HANDSHAKES;
-    use crate::engine::tests::Doubles;
+    use crate::engine::tests::{Doubles, forward};
+    use crate::io::{Accept, Inbound};
 
-    fn supervisor() -> Supervisor {
-        let (doubles, _) = Doubles::new();
+    fn supervisor(doubles: &Doubles) -> Supervisor {
         let services = doubles.services();
         let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
         Supervisor {
@@ -343,10 +345,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_does_not_end_does_not_keep_the_process() {
-        let supervisor = supervisor();
+        let supervisor = supervisor(&Doubles::new().0);
         supervisor.tracker.spawn(std::future::pending::<()>());
         let (delay, timeout) = (Duration::ZERO, Duration::from_secs(60));
         let drained = supervisor.drain(Drain { delay, timeout });
         assert!(tokio::time::timeout(2 * timeout, drained).await.is_ok());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_the_shorter_one_of_the_object_s_drain_and_the_process_s_counts() {
+        for (own, process) in [(5, 60), (60, 5)] {
+            let (doubles, mut targets) = Doubles::new();
+            let mut supervisor = supervisor(&doubles);
+            let (key, config) = forward();
+            supervisor.services.prepare(&key, &config).unwrap();
+            supervisor.services.set(&key, &config);
+            supervisor.running.services.insert(key.clone(), config);
+            supervisor.drains_of.insert(key.clone(), Duration::from_secs(own));
+            let (io, mut client) = tokio::io::duplex(64);
+            let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+            let inbound = Inbound { io: Box::new(io), peer: addr, local: addr };
+            supervisor.services.get(&key).unwrap().accept(inbound);
+            let _target = targets.recv().await.unwrap();
+            let (delay, timeout) = (Duration::from_secs(2), Duration::from_secs(process));
+            let began = tokio::time::Instant::now();
+            let cut = async {
+                let _ = client.read_u8().await;
+                began.elapsed().as_secs()
+            };
+            let (cut, ()) = tokio::join!(cut, supervisor.drain(Drain { delay, timeout }));
+            assert_eq!(cut, 2 + 5, "own {own} s, process {process} s");
+        }
     }
 }

@@ -67,7 +67,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,13 @@ mod tests {
 
     /// A client on a session, and the streams that its service gets.
     fn serving() -> (Arc<Service>, Opener, mpsc::UnboundedReceiver<BoxIo>) {
+        let (service, ours, came) = serving_bytes();
+        let carrier = Box::new(WsIo::client(ours, None));
+        (service, Opener::start(carrier, MuxConfig::default()), came)
+    }
+
+    /// The same, with the bytes of the session in the test's hands.
+    fn serving_bytes() -> (Arc<Service>, DuplexStream, mpsc::UnboundedReceiver<BoxIo>) {
         let (streams, came) = mpsc::unbounded_channel();
         let key = ServiceKey::new(Origin::Files, "in");
         let service = Arc::new(Service {
@@ -125,8 +132,7 @@ mod tests {
             serve(carrier, MuxConfig::default(), &*accept, &session).await;
         });
         service.tracker.close();
-        let carrier = Box::new(WsIo::client(ours, None));
-        (service, Opener::start(carrier, MuxConfig::default()), came)
+        (service, ours, came)
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,5 +165,16 @@ mod tests {
         service.cut.cancel();
         tokio::time::timeout(Duration::from_secs(2), service.tracker.wait()).await.unwrap();
         assert!(ours.read_u8().await.is_err());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_session_is_close_1012() {
+        for cut in [false, true] {
+            let (service, mut client, _came) = serving_bytes();
+            if cut { &service.cut } else { &service.stop }.cancel();
+            let mut bytes = Vec::new();
+            client.read_to_end(&mut bytes).await.unwrap();
+            let close = [&[0x88, 17], &1012_u16.to_be_bytes()[..], b"service restart"].concat();
+            assert_eq!(bytes, close, "cut {cut}");
+        }
     }
 }

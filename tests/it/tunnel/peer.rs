@@ -21,9 +21,13 @@ struct Server {
 }
 
 fn server(query: &str) -> Server {
+    server_that_drains("1s", query)
+}
+
+fn server_that_drains(within: &str, query: &str) -> Server {
     let addr = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let url = format!("ws://{addr}?path=/x{query}");
-    let process = Process::adit(&["--drain-timeout", "1s", "-L", &url]);
+    let process = Process::adit(&["--drain-timeout", within, "-L", &url]);
     eventually("it listens", Duration::from_secs(20), || {
         std::net::TcpStream::connect(addr).is_ok()
     });
@@ -100,9 +104,23 @@ async fn the_server_pings_when_it_is_told_to() {
 
 #[tokio::test]
 async fn a_tunnel_that_outlives_the_drain_is_told_to_come_again() {
-    let server = server("");
+    let mut server = server("");
     let mut ws = tunnel(&server).await;
     server.process.signal("TERM");
     let Message::Close(Some(frame)) = ws.next().await.unwrap().unwrap() else { panic!() };
     assert_eq!(frame.code, CloseCode::Restart);
+    assert_eq!(server.process.ends(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_now() {
+    let mut server = server_that_drains("10m", "");
+    let mut ws = tunnel(&server).await;
+    server.process.signal("TERM");
+    server.process.prints("draining");
+    ws.send(Message::binary("still here")).await.unwrap();
+    assert_eq!(ws.next().await.unwrap().unwrap(), Message::binary("still here"));
+    server.process.signal("TERM");
+    assert_eq!(server.process.ends(Duration::from_secs(10)).code(), Some(0));
+    assert!(!matches!(ws.next().await, Some(Ok(_))));
 }
