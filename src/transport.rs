@@ -10,5 +10,5 @@ pub mod ws_client;
 mod ws_io;
 pub mod ws_server;
 
-pub use arrival::Trust;
+pub use arrival::{Arriving, Trust};
 pub use ws_io::{Ping, WsIo};

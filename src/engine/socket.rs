@@ -33,6 +33,8 @@ pub(super) struct Surroundings {
     handshakes: Arc<Handshakes>,
     fronts: Vec<Front>,
     tracker: TaskTracker,
+    /// Sockets that accept, and connections that are not with their service yet.
+    pub arriving: TaskTracker,
     metrics: Metrics,
     /// A socket stands otherwise than before.
     pub changed: Arc<Notify>,
@@ -51,8 +53,8 @@ impl Surroundings {
     ) -> Self {
         let of_a_source = if fronts.is_empty() { handshakes } else { HANDSHAKES_OF_A_SOURCE };
         let handshakes = Handshakes::new(handshakes, of_a_source);
-        let (fronts, changed) = (fronts.to_vec(), Arc::default());
-        Self { handshakes, fronts, tracker, metrics, changed }
+        let (fronts, arriving, changed) = (fronts.to_vec(), TaskTracker::new(), Arc::default());
+        Self { handshakes, fronts, tracker, arriving, metrics, changed }
     }
 
     /// Whether an address is a front port that speaks TLS.

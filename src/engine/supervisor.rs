@@ -25,6 +25,10 @@ const BIND_RETRY: Duration = Duration::from_secs(1);
 /// How long a tunnel that is cut may take to say so. No peer keeps the process from ending.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long to wait for connections that were accepted and whose service is not known yet: for a TLS
+/// handshake and a request, each a last one.
+const ARRIVALS: Duration = Duration::from_secs(2);
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drain {
@@ -285,12 +289,19 @@ impl Supervisor {
         tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
         tokio::time::sleep(drain.delay).await;
         self.sockets.clear();
+        let began = tokio::time::Instant::now();
+        // Whoever was accepted comes to a service that still runs.
+        let arriving = &self.surroundings.arriving;
+        arriving.close();
+        let _ = tokio::time::timeout(ARRIVALS.min(drain.timeout), arriving.wait()).await;
+        let waited = began.elapsed();
         for key in std::mem::take(&mut self.running.services).into_keys() {
             let own = self.drains_of.remove(&key).unwrap_or(drain.timeout);
-            self.services.stop(&key, own.min(drain.timeout));
+            self.services.stop(&key, own.min(drain.timeout).saturating_sub(waited));
         }
         self.tracker.close();
-        if tokio::time::timeout(drain.timeout, self.tracker.wait()).await.is_err() {
+        let left = drain.timeout.saturating_sub(waited);
+        if tokio::time::timeout(left, self.tracker.wait()).await.is_err() {
             // Services that were stopped before may have had longer.
             self.services.cut();
             if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
@@ -315,12 +326,13 @@ fn words(error: &BindError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::config::model::{WsListenerConfig, WsPath};
     use crate::engine::socket::HANDSHAKES;
     use crate::engine::tests::{Doubles, forward};
-    use crate::io::{Accept, Inbound};
+    use crate::io::{Accept, AsyncIo, Inbound};
 
     fn supervisor(doubles: &Doubles) -> Supervisor {
         let services = doubles.services();
@@ -375,5 +387,42 @@ mod tests {
             let (cut, ()) = tokio::join!(cut, supervisor.drain(Drain { delay, timeout }));
             assert_eq!(cut, 2 + 5, "own {own} s, process {process} s");
         }
+    }
+    #[tokio::test]
+    async fn who_was_accepted_before_the_end_may_still_ask_and_is_served() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut supervisor = supervisor(&doubles);
+        let (key, config) = forward();
+        supervisor.services.prepare(&key, &config).unwrap();
+        supervisor.services.set(&key, &config);
+        supervisor.running.services.insert(key.clone(), config);
+        let addr = "127.0.0.1:0".parse().unwrap();
+        let id = SocketId { medium: Medium::Tcp, addr, owner: None };
+        let mut socket = Socket::bind(&id, &supervisor.surroundings).unwrap();
+        let ws = WsListenerConfig { path: WsPath("/x".into()), ..Default::default() };
+        socket.route(&Content::Ws([(key, ws)].into()), &supervisor.services);
+        let mut client = AsyncIo::new(doubles.connect(socket.standing().unwrap()).await);
+        supervisor.sockets.insert(id, socket);
+        let (delay, timeout) = (Duration::ZERO, Duration::from_secs(30));
+        let drained = tokio::spawn(supervisor.drain(Drain { delay, timeout }));
+        // Lets it give the address back, and do all else that does not wait for the client.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let request = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.flush().await.unwrap();
+        let target = tokio::time::timeout(Duration::from_secs(10), targets.recv()).await;
+        let mut target = target.expect("it is served").unwrap();
+        target.write_all(b"hello").await.unwrap();
+        drop(target);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(heard.starts_with("HTTP/1.1 101 "), "{heard}");
+        assert!(heard.contains("hello"), "{heard}");
+        drop(client);
+        drained.await.unwrap();
     }
 }

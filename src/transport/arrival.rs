@@ -9,7 +9,9 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::config::model::{TcpListenerConfig, WsListenerConfig};
 use crate::io::{AsyncIo, ReadError, read_wire};
@@ -17,6 +19,25 @@ use crate::proto::proxy_protocol::{MAX_HEADER, ProxyHeader, ProxyHeaderError};
 
 /// For a PROXY header, GOST's limit. Only the connection itself waits.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection that was accepted may take to say what it wants when its socket is given up.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// A connection on its way to its service.
+pub struct Arriving {
+    /// Its socket is given up.
+    pub stop: CancellationToken,
+    /// Kept until the service has it.
+    pub hold: TaskTrackerToken,
+}
+
+impl Arriving {
+    /// Returns when its socket was given up, and the time for a last word is over.
+    pub async fn late(&self) {
+        self.stop.cancelled().await;
+        sleep(LAST_REQUEST).await;
+    }
+}
 
 /// A connection that was to name its client, and broke off.
 #[derive(Debug, thiserror::Error)]

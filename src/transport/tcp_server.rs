@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
-use super::arrival::{self, Trust};
+use super::arrival::{self, Arriving, Trust};
 use super::ws_server::Handshakes;
 use crate::config::model::TcpKeepalive;
 use crate::io::{Accept, AsyncIo, Inbound};
@@ -44,8 +43,8 @@ impl TcpEndpoint {
         accept.accept(Inbound { io: Box::new(stream), peer, local });
     }
 
-    /// Reads the PROXY header and shakes hands, then hands the stream to its service. Ends with
-    /// `stop`. Spawn it.
+    /// Reads the PROXY header and shakes hands, then hands the stream to its service. Ends when its
+    /// socket is given up, shortly after. Spawn it.
     pub async fn arrive(
         self,
         stream: TcpStream,
@@ -53,7 +52,7 @@ impl TcpEndpoint {
         to: Arc<dyn Accept>,
         handshakes: Arc<Handshakes>,
         metrics: Metrics,
-        stop: CancellationToken,
+        connection: Arriving,
     ) {
         let count = |result| metrics.handshakes.with_label_values(&[result]).inc();
         let Ok(local) = stream.local_addr() else { return };
@@ -98,12 +97,13 @@ impl TcpEndpoint {
         };
         let inbound = tokio::select! {
             inbound = arriving => inbound,
-            () = stop.cancelled() => None,
+            () = connection.late() => None,
         };
         drop(permit);
         if let Some(inbound) = inbound {
             to.accept(inbound);
         }
+        drop(connection);
     }
 
     fn keep_alive(&self, stream: &TcpStream, peer: SocketAddr) {

@@ -24,11 +24,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::arrival;
+use super::arrival::{self, Arriving, LAST_REQUEST};
 use crate::config::model::WsListenerConfig;
 use crate::io::{Accept, AsyncIo, Chunk, Io};
 use crate::metrics::Metrics;
@@ -61,8 +60,8 @@ const TRIES: u32 = 6;
 /// For the write of the 101, if the listener has no `handshakeTimeout`.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For the request in hand when the socket is given up, and for the farewell to who was refused.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// For the farewell to who was refused.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The longest request head in bytes, and the most headers in it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -147,18 +146,14 @@ impl WsSocket {
         self.shared.table.store(Arc::new(table));
     }
 
-    /// Serves one connection to its end, with the tunnel that it becomes. `stop` ends it after the
-    /// request in hand, and is nothing to the tunnel. Spawn it.
-    pub async fn serve(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stop: CancellationToken,
-    ) {
+    /// Serves one connection to its end, with the tunnel that it becomes. When its socket is given up,
+    /// the request in hand or to come is its last one; that is nothing to the tunnel. Spawn it.
+    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, arriving: Arriving) {
         // Boxed: an open tunnel must not carry the space of its handshake along.
-        let opened = Box::pin(self.open(stream, peer, stop)).await;
+        let opened = Box::pin(self.open(stream, peer, &arriving)).await;
+        drop(arriving.stop);
         if let Some(opened) = opened {
-            opened.serve().await;
+            opened.serve(arriving.hold).await;
         }
     }
 
@@ -167,7 +162,7 @@ impl WsSocket {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        stop: CancellationToken,
+        arriving: &Arriving,
     ) -> Option<Opened> {
         let local = stream.local_addr().ok()?;
         let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
@@ -184,7 +179,7 @@ impl WsSocket {
         if table.reads_header_of(peer) {
             let named = tokio::select! {
                 named = in_time(until, arrival::named_client(&mut io)) => named,
-                () = stop.cancelled() => return None,
+                () = arriving.late() => return None,
             };
             match named {
                 None => {
@@ -201,7 +196,8 @@ impl WsSocket {
         }
         let Some(policies) = table.policies() else {
             drop(table);
-            let (upgrade, io, early) = self.requests(io, connection, (within, until), stop).await?;
+            let (upgrade, io, early) =
+                self.requests(io, connection, (within, until), arriving).await?;
             let (early, stream) = io.into_parts(&early);
             upgrade.set_up(&stream);
             return Some(self.opened(upgrade, stream, early));
@@ -213,13 +209,13 @@ impl WsSocket {
         });
         let shaken = tokio::select! {
             shaken = in_time(until, Box::pin(shaking)) => shaken,
-            () = stop.cancelled() => return None,
+            () = arriving.late() => return None,
         };
         match shaken {
             Some(Ok(stream)) => {
                 drop(table);
                 let (upgrade, stream, early) =
-                    self.requests(stream, connection, (within, until), stop).await?;
+                    self.requests(stream, connection, (within, until), arriving).await?;
                 upgrade.set_up(stream.get_ref().0.get_ref());
                 Some(self.opened(upgrade, stream, Chunk::from_slice(&early)))
             }
@@ -242,7 +238,7 @@ impl WsSocket {
         stream: S,
         connection: Connection,
         (within, until): (Duration, Option<Instant>),
-        stop: CancellationToken,
+        arriving: &Arriving,
     ) -> Option<(Upgrade, S, Bytes)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -274,8 +270,11 @@ impl WsSocket {
                 tracing::debug!(%peer, "no upgrade in time");
                 return None;
             }
-            () = stop.cancelled() => {
-                Pin::new(&mut serving).graceful_shutdown();
+            () = arriving.stop.cancelled() => {
+                // Who has not asked yet has just come, and found us listening.
+                if connection.asked.load(Ordering::Relaxed) {
+                    Pin::new(&mut serving).graceful_shutdown();
+                }
                 let last = poll_fn(|cx| serving.poll_without_shutdown(cx));
                 // A request that is still on its way must not hold a drain up.
                 tokio::time::timeout(LAST_REQUEST, last).await.ok()?
@@ -290,7 +289,7 @@ impl WsSocket {
         let mut io = io.into_inner();
         let upgrade = connection.upgrade.lock().take();
         if upgrade.is_none() {
-            let _ = tokio::time::timeout(LAST_REQUEST, io.shutdown()).await;
+            let _ = tokio::time::timeout(FAREWELL, io.shutdown()).await;
         }
         Some((upgrade?, io, read_buf))
     }

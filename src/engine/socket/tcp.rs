@@ -14,9 +14,9 @@ use crate::engine::layout::Content;
 use crate::engine::service::{Service, Services};
 use crate::metrics::Metrics;
 use crate::net::{accept, listen};
-use crate::transport::Trust;
 use crate::transport::tcp_server::TcpEndpoint;
 use crate::transport::ws_server::{Handshakes, WsEndpoint, WsSocket, WsTable};
+use crate::transport::{Arriving, Trust};
 
 /// A listening socket. Dropping it gives the address back; connections that were accepted live on.
 pub(in crate::engine) struct TcpSocket {
@@ -25,6 +25,7 @@ pub(in crate::engine) struct TcpSocket {
     ws: Arc<WsSocket>,
     stop: CancellationToken,
     tracker: TaskTracker,
+    arriving: TaskTracker,
     handshakes: Arc<Handshakes>,
     metrics: Metrics,
     /// A front port that speaks TLS, whoever is on it.
@@ -64,6 +65,7 @@ impl TcpSocket {
             ws,
             stop: CancellationToken::new(),
             tracker: around.tracker.clone(),
+            arriving: around.arriving.clone(),
             handshakes,
             metrics: around.metrics.clone(),
             tls_front: around.is_tls_front(addr),
@@ -118,23 +120,26 @@ impl TcpSocket {
     fn accept(&self, listener: TcpListener) {
         let dispatch = self.dispatch.clone();
         let (tracker, stop) = (self.tracker.clone(), self.stop.clone());
+        let arrives = self.arriving.clone();
         let (handshakes, metrics) = (self.handshakes.clone(), self.metrics.clone());
+        let arriving = move || Arriving { stop: stop.clone(), hold: arrives.token() };
         let on_connection = move |stream, peer| match &**dispatch.load() {
             Dispatch::Tcp(service, endpoint) if !admitted(service, &endpoint.trust, peer) => {}
             Dispatch::Tcp(service, endpoint) if endpoint.waits(peer) => {
-                let (service, stop) = (service.clone(), stop.clone());
+                let (endpoint, service) = (endpoint.clone(), service.clone());
                 let (handshakes, metrics) = (handshakes.clone(), metrics.clone());
-                let endpoint = endpoint.clone();
-                let arrives = endpoint.arrive(stream, peer, service, handshakes, metrics, stop);
-                tracker.spawn(arrives);
+                let arriving = arriving();
+                tracker
+                    .spawn(endpoint.arrive(stream, peer, service, handshakes, metrics, arriving));
             }
             Dispatch::Tcp(service, endpoint) => endpoint.direct(stream, peer, &**service),
             Dispatch::Ws(_, Some((service, trust))) if !admitted(service, trust, peer) => {}
             Dispatch::Ws(socket, _) => {
-                tracker.spawn(socket.clone().serve(stream, peer, stop.clone()));
+                tracker.spawn(socket.clone().serve(stream, peer, arriving()));
             }
         };
-        self.tracker.spawn(accept::run(listener, self.stop.clone(), on_connection));
+        let accepting = accept::run(listener, self.stop.clone(), on_connection);
+        self.tracker.spawn(self.arriving.track_future(accepting));
     }
 }
 

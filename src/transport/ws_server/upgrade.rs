@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::reject::Rejection;
 use super::session;
@@ -172,17 +173,22 @@ impl Upgrade {
 }
 
 impl Opened {
-    /// Serves what comes through it, to the end.
-    pub(super) async fn serve(self) {
+    /// Serves what comes through it, to the end. Its way is over as soon as the service has it.
+    pub(super) async fn serve(self, arriving: TaskTrackerToken) {
         let Self { inbound, endpoint, tracker } = self;
         let accept = endpoint.accept.clone();
         let Some(config) = endpoint.config.mux else {
             drop(endpoint);
-            return accept.serve(inbound).await;
+            let serving = accept.serve(inbound);
+            drop(arriving);
+            return serving.await;
         };
         drop(endpoint);
         let Some(accept) = accept.session(inbound.peer) else { return };
+        let hold = accept.surroundings().hold;
+        drop(arriving);
         Box::pin(session::serve(inbound, config, &*accept, &tracker)).await;
+        drop(hold);
     }
 }
 

@@ -1,10 +1,15 @@
-//! The end of a process.
+//! The end of a process, and of an object.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use super::controller::Controller;
+use serde_json::{Value, json};
+
+use super::controller::{Controller, knock};
+use super::rollout::client;
 use super::traffic::{Gost, Tunnel, echo};
 use crate::support::cluster::Cluster;
+use crate::support::ports;
 use crate::support::wait::eventually;
 
 const TUNNELS: usize = 200;
@@ -43,4 +48,88 @@ fn sigterm_under_two_hundred_tunnels_drains_and_exits_with_zero() {
     assert_eq!(status.code(), Some(0), "{}", controller.process.printed());
     let after = cluster.tunnel(&ns, "edge")["metadata"]["resourceVersion"].clone();
     assert_eq!(before, after, "a draining process writes no status");
+}
+
+/// The time that an object gives its tunnels.
+const OWN: Duration = Duration::from_secs(6);
+
+/// A service on the front port, and one on a port of its own.
+fn spec(controller: &Controller, own: u16, suspend: bool) -> Value {
+    let mut spec = controller.spec("/x", &[]);
+    let mut second = spec["services"][0].clone();
+    second["name"] = json!("own");
+    second["addr"] = json!(format!(":{own}"));
+    spec["services"].as_array_mut().unwrap().push(second);
+    spec["suspend"] = json!(suspend);
+    spec["drain"] = json!({"timeout": format!("{}s", OWN.as_secs())});
+    spec
+}
+
+#[test]
+fn what_is_suspended_or_deleted_drains_in_its_own_time_and_what_is_resumed_serves_again() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("suspend");
+    let controller = Controller::start(cluster, &[&ns]);
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let (front, own, target) = (at(controller.front), at(ports::free()), echo());
+    let put = |suspend| cluster.put(&ns, "edge", spec(&controller, own.port(), suspend));
+    let replicas = || cluster.tunnel(&ns, "edge")["status"]["summary"]["replicas"].clone();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let open = |server| {
+        let tunnel = client::Tunnel::open(server, "/x", None, target);
+        runtime.block_on(tunnel).unwrap()
+    };
+    for end in ["suspend", "delete"] {
+        // The second time after it was suspended: it has the same places again.
+        put(false);
+        cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+        eventually("it counts", Duration::from_secs(10), || replicas() == "1/1");
+        let mut tunnels = [open(front), open(own), open(front), open(own)];
+        let mut echo = || {
+            tunnels.iter_mut().for_each(|tunnel| runtime.block_on(tunnel.echo()).unwrap());
+        };
+        echo();
+
+        let began = Instant::now();
+        match end {
+            "suspend" => drop(put(true)),
+            _ => drop(cluster.kubectl(&["delete", "wst", "edge", "-n", &ns]).unwrap()),
+        }
+        controller.answers("any", "/x", 404);
+        eventually("its port is free", OWN, || knock(own, "any", "/x") == 0);
+        echo();
+        let [mut on_front, mut on_own, staying @ ..] = tunnels;
+        runtime.block_on(on_front.finish()).unwrap();
+        runtime.block_on(on_own.finish()).unwrap();
+        for mut tunnel in staying {
+            assert_eq!(runtime.block_on(tunnel.told()).unwrap(), 1012, "{end}");
+            let lasted = began.elapsed();
+            assert!(OWN <= lasted && lasted < 2 * OWN, "{end}: {lasted:?}");
+        }
+        if end == "suspend" {
+            cluster.becomes(&ns, "edge", "Accepted", "True/Accepted");
+            cluster.becomes(&ns, "edge", "Programmed", "False/Suspended");
+            cluster.becomes(&ns, "edge", "Ready", "False/Suspended");
+            assert_eq!(replicas(), "0/1");
+        }
+    }
+}
+
+#[test]
+fn the_front_port_takes_ipv6_clients_too() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("six");
+    let controller = Controller::start(cluster, &[&ns]);
+    cluster.put(&ns, "edge", controller.spec("/x", &[]));
+    cluster.becomes(&ns, "edge", "Ready", "True/Ready");
+    let target = echo();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for host in ["127.0.0.1", "[::1]"] {
+        let front = format!("{host}:{}", controller.front).parse().unwrap();
+        runtime.block_on(async {
+            let mut tunnel = client::Tunnel::open(front, "/x", None, target).await.unwrap();
+            tunnel.echo().await.unwrap();
+            tunnel.finish().await.unwrap();
+        });
+    }
 }

@@ -15,7 +15,7 @@ use super::fleet::Fleet;
 use crate::support::cluster::Cluster;
 use crate::support::wait::eventually;
 
-mod client;
+pub mod client;
 mod newcomers;
 mod service;
 
