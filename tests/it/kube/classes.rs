@@ -65,6 +65,7 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
   hostnames: ['*.{{namespace}}.example']
   paths: ['/t/{{namespace}}']
   ports: {{bind: 1024-2000}}
+  expose: {{types: [ClusterIP, LoadBalancer]}}
 - name: single
   namespaces: {{all: true}}
   limits: {{tunnelsPerNamespace: 1}}
@@ -88,6 +89,15 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
     let port = json!({"services": [{"name": "in", "addr": ":2001",
         "handler": {"type": "http", "auth": {"username": "u", "password": "p"}},
         "listener": {"type": "tcp"}}]});
+    let lent = |auth: Value| {
+        json!({"services": [{"name": "in", "addr": ":1080", "handler": {"type": "http", "auth": auth},
+            "listener": {"type": "tcp"}, "expose": {"type": "LoadBalancer"}}]})
+    };
+    let open = {
+        let mut spec = lent(json!(null));
+        spec["services"][0]["handler"] = json!({"type": "http"});
+        spec
+    };
     let fine = controller.spec(&good, &[&host]);
     for (name, spec, wanted, part) in [
         ("fine", of("narrow", fine), "True/Accepted", ""),
@@ -105,6 +115,13 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
             &*format!("below /t/{namespace}"),
         ),
         ("port", of("narrow", port), "False/PortNotAllowed", "1024-2000"),
+        (
+            "lent",
+            of("narrow", lent(json!({"username": "u", "password": "p"}))),
+            "True/Accepted",
+            "",
+        ),
+        ("open", of("narrow", open), "False/NotAllowedByClass", "add auth or an auther"),
         ("first", of("single", controller.spec("/s/1", &[])), "True/Accepted", ""),
         ("second", of("single", controller.spec("/s/2", &[])), "False/QuotaExceeded", "allows 1"),
         ("none", controller.spec("/none", &[]), "False/NoClass", "set className"),

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use serde_json::json;
 
+use adit::base::Reason;
+
 use super::controller::Controller;
 use crate::support::cluster::Cluster;
 
@@ -96,6 +98,45 @@ fn a_tenant_reads_whether_each_service_serves_why_not_and_what_to_do() {
         "nothing to apply again",
     ] {
         assert!(said.contains(part), "{part}:\n{said}");
+    }
+}
+
+/// What the controller would write, written by the test: what is told of each reason needs no right
+/// but the tenant's to read the object.
+#[test]
+fn every_reason_is_told_to_who_may_only_read_tunnels() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("reasons");
+    let kubeconfig = reader(cluster, &ns);
+    cluster.put(&ns, "edge", super::controller::spec(":8080", "/x", &[]));
+    for reason in Reason::ALL.iter().map(|reason| reason.as_str()) {
+        let good = ["Accepted", "ResolvedRefs", "Programmed", "Ready"];
+        let conditions: Vec<_> = good
+            .iter()
+            .map(|kind| {
+                let bad = ["Programmed", "Ready"].contains(kind) && !good.contains(&reason);
+                let (status, reason) = if bad { ("False", reason) } else { ("True", *kind) };
+                json!({"type": kind, "status": status, "reason": reason, "message": "the words",
+                    "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+            })
+            .collect();
+        let status = json!({"status": {
+            "observedGeneration": 1, "conditions": conditions,
+            "summary": {"listeners": "0/1", "replicas": "0/1"},
+            "listeners": [{"name": "in", "replicas": "0/1", "conditions": conditions}],
+        }});
+        let patch = status.to_string();
+        let args = ["patch", "wst", "edge", "-n", &ns, "--subresource=status", "--type=merge"];
+        cluster.kubectl(&[&args[..], &["-p", &patch]].concat()).unwrap();
+        let (code, said) = explain(&kubeconfig, &[&format!("{ns}/edge")]);
+        if good.contains(&reason) {
+            assert_eq!(code, Some(0), "{reason}: {said}");
+            continue;
+        }
+        assert_eq!(code, Some(1), "{reason}: {said}");
+        for part in [&*format!("Reason:     {reason} (Programmed)"), "the words", "Next:"] {
+            assert!(said.contains(part), "{reason}: {part}:\n{said}");
+        }
     }
 }
 
