@@ -36,7 +36,7 @@ pub(super) async fn run(args: SelftestArgs) -> anyhow::Result<ExitCode> {
     let tunnels = Tunnels::new(&connection, &namespace);
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     for left in (0..TRIES).rev() {
-        let attempt = Attempt::new(&front);
+        let attempt = Attempt::new(&front, args.class_name.as_deref());
         if let Err(error) = tunnels.create(&attempt.name, attempt.spec()).await {
             // What was said too late may have been done.
             let _ = tunnels.delete(&attempt.name).await;
@@ -100,6 +100,7 @@ impl Front {
 /// One tunnel, with words that nobody else knows.
 struct Attempt<'a> {
     front: &'a Front,
+    class: Option<&'a str>,
     /// Of the object, and of the path.
     name: String,
     password: String,
@@ -108,10 +109,9 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(front: &'a Front) -> Self {
-        let (password, word) = (random(), random());
-        let port = rand::random_range(PORTS);
-        Self { front, name: format!("adit-selftest-{}", random()), password, word, port }
+    fn new(front: &'a Front, class: Option<&'a str>) -> Self {
+        let (name, password, word) = (format!("adit-selftest-{}", random()), random(), random());
+        Self { front, class, name, password, word, port: rand::random_range(PORTS) }
     }
 
     /// Waits for the object and goes through it.
@@ -153,7 +153,7 @@ impl<'a> Attempt<'a> {
     /// same object. That one asks everybody for a password, in a realm that is the word.
     fn spec(&self) -> Value {
         let auth = json!({"username": "selftest", "password": self.password});
-        json!({"services": [
+        let services = json!([
             {
                 "name": "front", "addr": format!(":{}", self.front.addr.port),
                 "handler": {"type": "http", "auth": auth},
@@ -164,7 +164,11 @@ impl<'a> Attempt<'a> {
                 "handler": {"type": "http", "auth": auth, "metadata": {"authBasicRealm": self.word}},
                 "listener": {"type": "tcp"},
             },
-        ]})
+        ]);
+        match self.class {
+            Some(class) => json!({"className": class, "services": services}),
+            None => json!({"services": services}),
+        }
     }
 
     /// The object when it is Ready, or is refused for good.

@@ -248,6 +248,9 @@ pub struct SelftestArgs {
     /// pod, or of the kubeconfig's context
     #[arg(short, long, value_name = "NS", value_parser = label)]
     pub namespace: Option<String>,
+    /// className of the WsTunnel; by default none, and so the default class
+    #[arg(long, value_name = "NAME")]
+    pub class_name: Option<String>,
     /// The controller's front port behind the URL; by default :8080 for ws, :8443 for wss
     #[arg(long, value_name = "ADDR")]
     pub addr: Option<ListenAddr>,

@@ -59,6 +59,32 @@ pub fn a_gost_outside_reaches_a_pod_through_the_node_port(node: &Node) {
     assert_eq!(bytes.trim(), BYTES.to_string());
 }
 
+/// A tunnel that a Service of its own leads to.
+const EXPOSED: &str = "
+apiVersion: adit.dev/v1alpha1
+kind: WsTunnel
+metadata: {name: lend}
+spec:
+  services:
+  - name: web
+    addr: ':8000'
+    handler: {type: tcp}
+    listener: {type: tcp}
+    forwarder: {nodes: [{name: hello, serviceRef: {name: hello, port: http}}]}
+    expose: {}
+";
+
+pub fn an_exposed_service_is_reached_by_name_and_goes_with_its_tunnel(node: &Node) {
+    node.apply(EXPOSED);
+    node.sh("kubectl wait --for=condition=Ready wst/lend --timeout=20s");
+    let get = format!("{} wget -qO- http://lend-web:8000/", sidecar::IN_THE_APP);
+    node.until_prints(&get, "hello from the cluster", Duration::from_secs(20));
+    node.sh("kubectl delete wst lend --timeout=10s");
+    let left =
+        "left=$(kubectl get services,endpointslices -l adit.dev/expose -o name); echo $left end";
+    node.until_prints(&format!("{left}; test -z \"$left\""), "end", Duration::from_secs(60));
+}
+
 pub fn what_helm_says_after_an_installation_works(node: &Node) {
     let notes = node.sh(&format!("helm get notes adit --namespace {SYSTEM}"));
     let from = notes.find("kubectl apply -f - <<EOF").expect("a tunnel to begin with");

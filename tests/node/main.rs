@@ -51,6 +51,7 @@ const CLAIMS: &[(&str, Claim)] = claims![
     front::a_gost_outside_reaches_a_pod_through_the_node_port,
     front::what_helm_says_after_an_installation_works,
     sidecar::an_app_reaches_a_service_through_its_sidecar,
+    front::an_exposed_service_is_reached_by_name_and_goes_with_its_tunnel,
     sidecar::an_edit_of_the_config_map_takes_effect_and_an_open_tunnel_lives,
     sidecar::a_job_with_a_sidecar_completes,
     front::the_metrics_service_tells_what_went_through,

@@ -296,6 +296,15 @@ fn helm_test_works_in_a_namespace_that_is_watched_through_the_front_service() {
 }
 
 #[test]
+fn helm_test_names_a_class_where_none_is_the_default() {
+    let classes = r#"classes=[{"name": "gold", "namespaces": {"all": true}}]"#;
+    let objects = render_tests(&["--set-json", classes]);
+    let pod: Pod = typed(the(&objects, "Pod"));
+    let args = pod.spec.unwrap().containers[0].args.clone().unwrap();
+    assert!(args.contains(&"--class-name=gold".to_string()), "{args:?}");
+}
+
+#[test]
 fn every_bad_value_set_is_refused_with_its_name() {
     for (values, named) in BAD {
         match try_render("charts/adit", values) {
