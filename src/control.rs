@@ -10,6 +10,7 @@
 //! ([`run`] returns, and the process with it): a controller that stopped following its objects
 //! without a word is worse than one that restarts.
 
+mod certificates;
 mod claim;
 mod client;
 mod events;
@@ -100,6 +101,8 @@ enum News {
     Tunnels(watch::Change<object::Object>),
     /// Of Secrets: names and versions.
     Secrets(watch::Change<secrets::Meta>),
+    /// The same of those that classes name.
+    Certificates(watch::Change<secrets::Meta>),
     /// Of Services.
     Services(watch::Change<services::Front>),
     /// Of EndpointSlices.
@@ -177,7 +180,13 @@ pub async fn run(
         let kind = secrets::watched(client.clone(), scope);
         watches.push(Box::pin(sink.watch(kind, number, News::Secrets).run().map(drop)));
     }
-    drop(sink);
+    let certificates = certificates::run(
+        client.clone(),
+        options.policy.clone(),
+        namespace,
+        of_secrets.clone(),
+        sink,
+    );
     let pods = watch::Watch::new(
         watch::pods(client.clone(), namespace),
         0,
@@ -208,7 +217,7 @@ pub async fn run(
         services: services::Directory::new(scopes.clone()),
         services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),
-        translator: translate::Translator::new(fronts.clone(), &options.reserved),
+        translator: translate::Translator::new(fronts.clone(), &options.reserved, namespace),
         policy: options.policy.clone(),
         labels: labelled,
         keeper,
@@ -242,6 +251,7 @@ pub async fn run(
             _ = pods.run() => Some("watch"),
             _ = others.run() => Some("watch"),
             _ = namespaces => Some("watch"),
+            () = certificates => Some("watch"),
             _ = surroundings => Some("surroundings"),
             () = reconciler.run(&mut incoming) => Some("reconcile"),
             _ = events => Some("events"),

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::base::{GoDuration, ListenAddr};
-use crate::config::convert::is_label;
+use crate::config::convert::{is_label, is_subdomain};
 use crate::telemetry::LogFormat;
 
 const LISTEN: &str =
@@ -328,12 +328,7 @@ fn label(text: &str) -> Result<String, String> {
 
 /// The name of an object: a DNS subdomain (RFC 1123), so that it means nothing else in a selector.
 fn object_name(text: &str) -> Result<String, &'static str> {
-    let ends = |label: &str| {
-        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        label.starts_with(alphanumeric) && label.ends_with(alphanumeric)
-    };
-    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-    if text.len() <= 253 && text.split('.').all(ends) && text.chars().all(known) {
+    if is_subdomain(text) {
         Ok(text.into())
     } else {
         Err("not the name of an object: lower case letters, digits, '-' and '.'")

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::secrets::Holder;
 use crate::base::Reason;
 
 /// One finding: `services[1].listener.type: unknown listener "wsss"; write ws or tcp`.
@@ -84,13 +85,13 @@ pub(crate) struct Findings {
     pub(crate) broken: usize,
 }
 
-/// A Secret whose certificate or CA is in use.
+/// A certificate or CA of a Secret that is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Loaded {
-    /// The field that names it.
+    /// The field that needs it.
     pub(crate) path: String,
-    /// The Secret.
-    pub(crate) secret: String,
+    /// Whose it is.
+    pub(crate) holder: Holder,
     /// It is what the Secret holds now.
     pub(crate) current: bool,
     /// When the certificate ends.

@@ -66,8 +66,8 @@ pub fn referenced(config: &raw::Config) -> BTreeMap<String, Need> {
     paths.0
 }
 
-/// Whether a listener has nothing else to show than GOST's default certificate.
-fn wants_default_certificate(config: &raw::Config) -> bool {
+/// Whether a listener has nothing else to show than a default certificate: GOST's, or its class's.
+pub(crate) fn wants_default_certificate(config: &raw::Config) -> bool {
     let shows = |tls: Option<&raw::Tls>| {
         tls.is_some_and(|t| {
             !t.cert_file.is_empty() || !t.key_file.is_empty() || t.secret_ref.is_some()

@@ -37,10 +37,11 @@ use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
 use super::model::{ExposeConfig, ServiceConfig};
 use super::raw;
-use super::secrets::{Kept, Secrets};
+use super::secrets::{ClassCertificate, Holder, Kept, Secrets};
 use super::services::Services;
 use crate::base::duration::DurationError;
 use crate::base::{GoDuration, Reason};
+pub use tls::{UnusableCertificate, usable as usable_certificate};
 
 /// Who wrote the configuration, and so what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct LowerContext<'a> {
     pub services: Option<&'a Services>,
     /// What Secrets held when the same object last used them.
     pub kept: Option<&'a Kept>,
+    /// What listeners without a certificate show, if their class has one.
+    pub class_certificate: Option<ClassCertificate<'a>>,
     /// The files that were read for it; see [`referenced`](super::files::referenced).
     pub files: &'a Files,
     /// `pingInterval` where none is written.
@@ -85,6 +88,7 @@ impl<'a> LowerContext<'a> {
             secrets,
             services: None,
             kept: None,
+            class_certificate: None,
             files,
             default_ping: None,
             front_ports: &[],
@@ -102,8 +106,8 @@ impl<'a> LowerContext<'a> {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
         let files = Files::none();
         let mode = Mode::Controller;
-        let (tunnel, services, kept) = ("", None, None);
-        Self { mode, namespace, tunnel, secrets, services, kept, files, default_ping, front_ports }
+        let own = Self::files(namespace, secrets);
+        Self { mode, files, default_ping, front_ports, ..own }
     }
 
     /// The same with the Services of the cluster.
@@ -116,6 +120,12 @@ impl<'a> LowerContext<'a> {
     #[must_use]
     pub fn with_kept(self, kept: &'a Kept) -> Self {
         Self { kept: Some(kept), ..self }
+    }
+
+    /// The same for an object of a class with this default certificate.
+    #[must_use]
+    pub fn with_class_certificate(self, certificate: Option<ClassCertificate<'a>>) -> Self {
+        Self { class_certificate: certificate, ..self }
     }
 
     /// The same for the `WsTunnel` of this name.
@@ -139,8 +149,8 @@ pub struct Lowered {
     /// What is known of the references of each service that has some, by its name. One with
     /// `missing` ones is not among `services`. From files that is an error of the whole.
     pub references: BTreeMap<Arc<str>, References>,
-    /// Secrets whose TLS part is in use, and whether it is the one that they hold now.
-    pub loaded: BTreeMap<String, bool>,
+    /// Whose certificates and CAs are in use, and whether they are what they hold now.
+    pub loaded: BTreeMap<Holder, bool>,
 }
 
 /// What is known of what a service refers to, itself and by its chain and authers.
@@ -150,8 +160,8 @@ pub struct References {
     pub missing: Vec<Diagnostic>,
     /// What does not hold any more, while what it led to before goes on.
     pub stale: Vec<Diagnostic>,
-    /// Certificates in use: the Secret of each, and when it ends.
-    pub certificates: BTreeMap<String, Timestamp>,
+    /// Certificates in use: whose each is, and when it ends.
+    pub certificates: BTreeMap<Holder, Timestamp>,
 }
 
 impl References {
@@ -219,7 +229,7 @@ fn finish(
         let references = References {
             missing: of(&missing),
             stale: of(&stale),
-            certificates: ends.filter_map(|l| Some((l.secret.clone(), l.ends?))).collect(),
+            certificates: ends.filter_map(|l| Some((l.holder.clone(), l.ends?))).collect(),
         };
         // Also by what is missing, not only by what could not be made: never a service without
         // what should have protected it.
@@ -230,8 +240,8 @@ fn finish(
             lowered.references.insert(service.name.as_str().into(), references);
         }
     }
-    for Loaded { secret, current, .. } in loaded {
-        *lowered.loaded.entry(secret).or_insert(current) &= current;
+    for Loaded { holder, current, .. } in loaded {
+        *lowered.loaded.entry(holder).or_insert(current) &= current;
     }
     let (mut lowered, warnings) = findings.into_result(lowered)?;
     lowered.warnings = warnings;

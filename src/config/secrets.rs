@@ -40,5 +40,23 @@ impl Secrets {
     }
 }
 
-/// What Secrets of one namespace held when they were last used, by name.
-pub type Kept = BTreeMap<String, Arc<SecretData>>;
+/// Who has what TLS needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A Secret of the object's namespace, by its name.
+    Secret(String),
+    /// A class, by its name. Where it has it from is not the object's business.
+    Class(String),
+}
+
+/// The default certificate of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassCertificate<'a> {
+    /// The name of the class.
+    pub class: &'a str,
+    /// What is known of the Secret that the class names.
+    pub state: &'a SecretState,
+}
+
+/// What an object's Secrets and its class held when they were last used.
+pub type Kept = BTreeMap<Holder, Arc<SecretData>>;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::status::Status;
 use crate::base::Origin;
+use crate::config::files::wants_default_certificate;
 use crate::config::raw::TunnelSpec;
 
 /// A `WsTunnel`.
@@ -100,6 +101,12 @@ impl Object {
     pub(crate) fn services(&self) -> impl Iterator<Item = Key> {
         let names = self.stays().into_iter().flat_map(|spec| spec.config.service_refs());
         names.map(|name| self.beside(name))
+    }
+
+    /// Whether a listener of its spec has nothing else to show than its class's certificate,
+    /// likewise.
+    pub(crate) fn shows_default(&self) -> bool {
+        self.stays().is_some_and(|spec| wants_default_certificate(&spec.config))
     }
 
     fn beside(&self, name: &str) -> Key {

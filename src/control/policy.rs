@@ -60,8 +60,9 @@ pub struct Class {
     pub inline_credentials: bool,
     /// `expose`.
     pub expose: Expose,
-    /// `defaultCertificate.secret`: in the namespace of the release; empty is none.
-    pub default_certificate: String,
+    /// `defaultCertificate.secret`: in the namespace of the release, for listeners without a
+    /// certificate.
+    pub default_certificate: Option<Arc<str>>,
     /// `limits.tunnelsPerNamespace`.
     pub tunnels_per_namespace: usize,
     /// `limits.maxDrain`: the longest `spec.drain.timeout` that counts.
@@ -158,6 +159,11 @@ impl Policy {
         self.classes.iter()
     }
 
+    /// The Secrets that classes name for their default certificates.
+    pub fn default_certificates(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.classes.iter().filter_map(|class| class.default_certificate.as_ref())
+    }
+
     /// Whether a class goes by the labels of namespaces.
     pub fn needs_labels(&self) -> bool {
         self.classes.iter().any(|class| matches!(class.namespaces, Namespaces::Labels(_)))
@@ -190,7 +196,7 @@ impl Class {
                 annotations: Vec::new(),
                 labels: Vec::new(),
             },
-            default_certificate: String::new(),
+            default_certificate: None,
             tunnels_per_namespace: 100,
             max_drain: Duration::from_secs(600),
             terms: Arc::new(Terms {

@@ -1,5 +1,7 @@
 //! The loop: changes in, desired sets to the engine, statuses out. One task owns all of it.
 
+mod agenda;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::News;
+use super::certificates::Unusable;
 use super::events::{Note, notes};
 use super::expose::{Keeper, wishes};
 use super::fleet::Fleet;
@@ -26,11 +29,7 @@ use super::watch::Change;
 use super::writer::{Write, Writer, Written};
 use crate::engine::{DesiredSet, Engine, Snapshot};
 use crate::metrics::Metrics;
-
-/// Silence after a change before the set is translated, and the longest wait under constant changes.
-const QUIET: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
-/// After a new picture of the engine, before statuses are looked at.
-const SETTLE: Duration = Duration::from_millis(20);
+use agenda::Agenda;
 
 /// Between looks at all objects when nothing happens: certificates end by themselves.
 const LOOK: Duration = Duration::from_secs(60);
@@ -59,6 +58,10 @@ pub(super) struct Reconciler {
     labels: watch::Receiver<Option<Arc<Labels>>>,
     /// The translator has classes to go by.
     governed: bool,
+    /// Until when newer classes wait for the certificates that they name.
+    governs_by: Option<Instant>,
+    /// What was last said of the default certificates of classes that cannot be used, by class.
+    unusable: Unusable,
     writer: Writer,
     keeper: Keeper,
     engine: Engine,
@@ -92,38 +95,6 @@ struct Since {
     /// With its newest outcome: an older picture says nothing of it.
     revision: u64,
     at: Instant,
-}
-
-/// When there is something to do.
-#[derive(Default)]
-struct Agenda {
-    first_change: Option<Instant>,
-    last_change: Option<Instant>,
-    look: Option<Instant>,
-    /// Whether the look is at all objects, or at those that were touched.
-    all: bool,
-}
-
-impl Agenda {
-    fn changed(&mut self) {
-        let now = Instant::now();
-        self.first_change.get_or_insert(now);
-        self.last_change = Some(now);
-    }
-
-    fn look_soon(&mut self, all: bool) {
-        self.look_by(Instant::now() + SETTLE);
-        self.all |= all;
-    }
-
-    fn look_by(&mut self, when: Instant) {
-        self.look = Some(self.look.map_or(when, |look| look.min(when)));
-    }
-
-    fn translate_at(&self) -> Option<Instant> {
-        let (first, last) = (self.first_change?, self.last_change?);
-        Some((last + QUIET.0).min(first + QUIET.1))
-    }
 }
 
 /// What the loop is made with.
@@ -165,6 +136,8 @@ impl Reconciler {
             policy: parts.policy,
             labels: parts.labels,
             governed: false,
+            governs_by: None,
+            unusable: Unusable::default(),
             writer: parts.writer,
             keeper: parts.keeper,
             engine: parts.engine,
@@ -202,6 +175,7 @@ impl Reconciler {
             }
             let complete = self.complete();
             let (retry_at, read_at) = (self.writer.retry_at(), self.secrets.retry_at());
+            let govern_at = self.governs_by;
             let (keep_at, port_at) = (self.keeper.retry_at(), self.translator.ports.wake());
             tokio::select! {
                 news = news.recv() => match news {
@@ -214,6 +188,7 @@ impl Reconciler {
                     }
                     // What it changes is known when it was read.
                     Some(News::Secrets(change)) => self.secrets.change(change),
+                    Some(News::Certificates(change)) => self.secrets.change_of_classes(change),
                     Some(News::Services(change)) => {
                         self.services.services(change);
                         agenda.changed();
@@ -231,9 +206,17 @@ impl Reconciler {
                 () = sleep_until(self.patience), if !complete && !self.impatient() => {}
                 changed = self.secrets.next() => {
                     if changed {
+                        if self.governs_by.is_some() {
+                            self.govern();
+                        }
                         agenda.changed();
                     } else {
                         self.say();
+                    }
+                }
+                () = at(govern_at) => {
+                    if self.govern() {
+                        agenda.changed();
                     }
                 }
                 () = at(read_at) => self.secrets.retry(),
@@ -313,6 +296,12 @@ impl Reconciler {
         if policy.needs_labels() && labels.is_none() {
             return false;
         }
+        self.secrets.want_of_classes(self.translator.default_certificates(&policy));
+        let until = *self.governs_by.get_or_insert_with(|| Instant::now() + PATIENCE);
+        if !self.secrets.settled_of_classes() && Instant::now() < until {
+            return false;
+        }
+        self.governs_by = None;
         self.translator.govern(policy, labels.unwrap_or_default());
         self.governed = true;
         let ours: Vec<_> = self.store.objects().cloned().collect();
@@ -380,13 +369,15 @@ impl Reconciler {
         let now = Instant::now();
         // Also those of specs that go on running behind an edit that is refused.
         let ours = self.store.objects().filter(|object| self.translator.is_ours(object));
-        let wanted = ours.clone().flat_map(Object::secrets);
+        let wanted = ours.clone().flat_map(|object| self.translator.used_by(object));
         self.secrets.keep(&wanted.chain(self.translator.secrets()).collect());
         let services = ours.flat_map(Object::services);
         let services = services.chain(self.translator.services()).collect();
         let outside =
             Outside { secrets: self.secrets.known(), services: &self.services.known(&services) };
         let new = self.translator.translate(self.store.objects(), outside, now);
+        let certificates = self.translator.named_by_classes();
+        self.unusable.warn(certificates, self.secrets.known());
         let first = self.revision == 0;
         let services_changed = new.services != self.translation.services;
         if services_changed || first {
@@ -416,7 +407,7 @@ impl Reconciler {
         if snapshot.draining || self.revision == 0 || snapshot.revision != self.revision {
             return;
         }
-        let secrets = |object: &Object| self.secrets.digest(object.secrets());
+        let secrets = |object: &Object| self.secrets.digest(self.translator.used_by(object));
         let tunnels = report::tunnels(&self.translation, &self.store, &snapshot, secrets);
         self.reports.send_if_modified(|before| {
             let changed = before.as_deref() != Some(&tunnels);
@@ -524,7 +515,7 @@ impl Reconciler {
         let ledger = &self.translator.ledger;
         let (fronts, replica) = (&*self.fronts, &*self.replica);
         let (ports, standings) = (&self.translator.ports, self.keeper.standings());
-        let secrets = self.secrets.digest(object.secrets());
+        let secrets = self.secrets.digest(self.translator.used_by(object));
         let facts = Facts {
             object,
             verdict,

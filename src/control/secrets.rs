@@ -34,6 +34,8 @@ pub(super) struct Reader {
     read: Read,
     /// What each watch is about.
     scopes: Vec<Scope>,
+    /// Those that classes name: where no scope has them, a watch each does.
+    of_classes: BTreeSet<Key>,
     entries: BTreeMap<Key, Entry>,
     waiting: BTreeSet<Key>,
     running: FuturesUnordered<BoxFuture<'static, (Key, Answer)>>,
@@ -58,6 +60,7 @@ impl Reader {
         Self {
             read,
             scopes,
+            of_classes: BTreeSet::new(),
             entries: BTreeMap::new(),
             waiting: BTreeSet::new(),
             running: FuturesUnordered::new(),
@@ -96,7 +99,8 @@ impl Reader {
             return;
         }
         self.entries.insert(key.clone(), Entry::default());
-        if !self.scopes.iter().any(|scope| scope.may_have(&key)) {
+        let watched = self.scopes.iter().any(|scope| scope.may_have(&key));
+        if !watched && !self.of_classes.contains(&key) {
             self.known.0.insert(place(&key), SecretState::Withheld(not_named(&key)));
             return;
         }
@@ -106,10 +110,32 @@ impl Reader {
         self.start();
     }
 
-    /// Forgets what is not among these.
+    /// Wants those that classes name, and no others of them.
+    pub(super) fn want_of_classes(&mut self, keys: BTreeSet<Key>) {
+        for key in keys.difference(&self.of_classes) {
+            let withheld = self.known.0.get(&place(key));
+            if matches!(withheld, Some(SecretState::Withheld(_))) {
+                self.entries.remove(key);
+            }
+        }
+        self.of_classes = keys;
+        for key in self.of_classes.clone() {
+            self.want(key);
+        }
+    }
+
+    /// Whether something is known of all that classes name.
+    pub(super) fn settled_of_classes(&self) -> bool {
+        let state = |key: &Key| self.known.0.get(&place(key));
+        !self.of_classes.iter().any(|key| matches!(state(key), Some(SecretState::Unread(_))))
+    }
+
+    /// Forgets what is neither among these nor named by a class.
     pub(super) fn keep(&mut self, wanted: &BTreeSet<Key>) {
-        self.entries.retain(|key, _| wanted.contains(key));
-        self.waiting.retain(|key| wanted.contains(key));
+        let of_classes = &self.of_classes;
+        let wanted = |key: &Key| wanted.contains(key) || of_classes.contains(key);
+        self.entries.retain(|key, _| wanted(key));
+        self.waiting.retain(wanted);
         let entries = &self.entries;
         self.known.0.retain(|(namespace, name), _| {
             let key = Key { namespace: namespace.as_str().into(), name: name.as_str().into() };
@@ -139,6 +165,22 @@ impl Reader {
                     self.hear(&key, "");
                 }
             }
+        }
+    }
+
+    /// Hears what a watch of one that a class names tells. A list does not say which one it is about:
+    /// those that are not in it are asked for.
+    pub(super) fn change_of_classes(&mut self, change: Change<Meta>) {
+        let Change::Listed { objects, .. } = change else { return self.change(change) };
+        for meta in &objects {
+            self.told(meta);
+        }
+        let known = |key: &&Key| self.entries.get(*key).is_some_and(|entry| entry.read.is_some());
+        let absent = |key: &&Key| !objects.iter().any(|meta| meta.key == **key);
+        let absent: Vec<Key> =
+            self.of_classes.iter().filter(known).filter(absent).cloned().collect();
+        for key in absent {
+            self.hear(&key, "");
         }
     }
 

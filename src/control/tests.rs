@@ -41,7 +41,7 @@ proptest! {
             objects.swap(i, (seed as usize).wrapping_mul(31).wrapping_add(i * 7) % (i + 1));
         }
         let nothing = Outside { secrets: &Secrets::default(), services: &Services::default() };
-        let mut translator = super::translate::Translator::new(vec![8080], &[]);
+        let mut translator = super::translate::Translator::new(vec![8080], &[], "release");
         let now = world.instant();
         let one = translator.translate(world.objects.values(), nothing, now);
         let other = shuffled.translator.translate(objects.iter(), nothing, now);

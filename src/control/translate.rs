@@ -8,7 +8,7 @@ mod admission;
 mod allocated;
 mod judged;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::base::{ListenAddr, Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
 use crate::config::model::{ExposeConfig, ServiceConfig};
-use crate::config::secrets::{Kept, Secrets};
+use crate::config::secrets::{ClassCertificate, Kept, Secrets};
 use crate::config::services::Services;
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
 use admission::Rules;
@@ -126,6 +126,8 @@ pub(crate) struct Outside<'a> {
 #[derive(Debug)]
 pub(crate) struct Translator {
     fronts: Vec<u16>,
+    /// The namespace of the release, where the Secrets are that classes name.
+    release: Arc<str>,
     policy: Arc<Policy>,
     labels: Arc<Labels>,
     /// By uid: validating again what did not change would make each event cost as much as all.
@@ -143,7 +145,7 @@ struct Seen {
     current: Judged,
     /// The last valid spec, if that is another one.
     last: Option<Judged>,
-    /// What TLS Secrets held when they were last used.
+    /// What TLS Secrets, and the class's, held when they were last used.
     kept: Kept,
     /// What services ran as, and the digest of their claims: one that is closed keeps its address.
     ran: Ran,
@@ -153,13 +155,13 @@ struct Seen {
 type Ran = BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>;
 
 impl Translator {
-    /// A translator without memories, for a process with these front ports, and with these of its
-    /// own besides.
-    pub(crate) fn new(fronts: Vec<u16>, reserved: &[u16]) -> Self {
+    /// A translator without memories, for a process of a release in this namespace with these front
+    /// ports, and with these of its own besides.
+    pub(crate) fn new(fronts: Vec<u16>, reserved: &[u16], release: &str) -> Self {
         let own = fronts.iter().chain(reserved).copied().collect();
         let (policy, ports) = (Arc::new(Policy::built_in()), Allocation::new(own));
         let (labels, seen, ledger) = Default::default();
-        Self { fronts, policy, labels, seen, ledger, ports }
+        Self { fronts, release: release.into(), policy, labels, seen, ledger, ports }
     }
 
     /// The process leads from now on, or does not any more.
@@ -181,6 +183,30 @@ impl Translator {
     /// The classes.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The Secret that a class names for its default certificate.
+    pub(crate) fn default_certificate(&self, class: &Class) -> Option<Key> {
+        let name = class.default_certificate.clone()?;
+        Some(Key { namespace: self.release.clone(), name })
+    }
+
+    /// The classes that name one, each with it.
+    pub(crate) fn named_by_classes(&self) -> impl Iterator<Item = (&str, Key)> {
+        let classes = self.policy.classes();
+        classes.filter_map(|class| Some((&*class.name, self.default_certificate(class)?)))
+    }
+
+    /// Those that all of these classes name.
+    pub(crate) fn default_certificates(&self, policy: &Policy) -> BTreeSet<Key> {
+        policy.classes().filter_map(|class| self.default_certificate(class)).collect()
+    }
+
+    /// The Secrets that an object uses: those that it names, and that of its class if a listener has
+    /// nothing else to show.
+    pub(crate) fn used_by(&self, object: &Object) -> impl Iterator<Item = Key> {
+        let class = self.policy.class(object.class.as_deref()).filter(|_| object.shows_default());
+        object.secrets().chain(class.and_then(|class| self.default_certificate(class)))
     }
 
     /// The Secrets that running services need, whatever the specs say by now.
@@ -271,8 +297,13 @@ impl Translator {
         outside: Outside<'_>,
     ) -> Verdict {
         let namespace = &*object.key.namespace;
+        let certificate = class.default_certificate.as_ref().map(|name| ClassCertificate {
+            class: &class.name,
+            state: outside.secrets.find(&self.release, name),
+        });
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let sight = Sight { outside, namespace, tunnel: &object.key.name, fronts: &self.fronts };
+        let (tunnel, fronts) = (&*object.key.name, &*self.fronts);
+        let sight = Sight { outside, namespace, tunnel, fronts, certificate };
         seen.look(object, &sight);
         let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
         let outcome = seen.admit(&rules, beyond);

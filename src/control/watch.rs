@@ -6,6 +6,7 @@
 
 mod kind;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,25 +55,32 @@ pub(super) enum Change<O> {
 
 /// When the API server last answered each watch.
 #[derive(Clone, Default)]
-pub(super) struct Freshness(Arc<Mutex<Vec<(&'static str, Instant)>>>);
+pub(super) struct Freshness(Arc<Mutex<BTreeMap<usize, (&'static str, Instant)>>>);
 
 impl Freshness {
     /// A place for one more watch, whose clock starts now.
     fn place(&self, kind: &'static str) -> usize {
         let mut places = self.0.lock();
-        places.push((kind, Instant::now()));
-        places.len() - 1
+        let place = places.last_key_value().map_or(0, |(last, _)| last + 1);
+        places.insert(place, (kind, Instant::now()));
+        place
+    }
+
+    /// The watch is none any more.
+    fn leave(&self, place: usize) {
+        self.0.lock().remove(&place);
     }
 
     fn answered(&self, place: usize) {
-        if let Some((_, last)) = self.0.lock().get_mut(place) {
+        if let Some((_, last)) = self.0.lock().get_mut(&place) {
             *last = Instant::now();
         }
     }
 
     /// The age of the stalest watch of each kind.
     pub(super) fn ages(&self) -> Vec<(&'static str, Duration)> {
-        let mut ages: Vec<_> = self.0.lock().iter().map(|(k, last)| (*k, last.elapsed())).collect();
+        let mut ages: Vec<_> =
+            self.0.lock().values().map(|(kind, last)| (*kind, last.elapsed())).collect();
         ages.sort();
         ages.dedup_by(|later, first| {
             let same = later.0 == first.0;
@@ -311,6 +319,12 @@ impl<S: Source, O, T> Watch<S, O, T> {
 
     fn count(&self, error: &'static str) {
         self.metrics.kube_watch_errors.with_label_values(&[self.kind.plural, error]).inc();
+    }
+}
+
+impl<S: Source, O, T> Drop for Watch<S, O, T> {
+    fn drop(&mut self) {
+        self.freshness.leave(self.place);
     }
 }
 

@@ -247,7 +247,8 @@ impl Services {
     /// One value for all services with the same policy: a client that shook hands for one of them
     /// may go to the other.
     fn tls(&self, config: &Arc<ServerTls>) -> Result<Arc<Tls>, String> {
-        if let Some(unowned) = self.unowned.get().filter(|_| !config.is_own()) {
+        let unowned = **config == ServerTls::default();
+        if let Some(unowned) = self.unowned.get().filter(|_| unowned) {
             return Ok(unowned.clone());
         }
         let prepared = self.prepared.values().filter_map(|prepared| prepared.tls.clone());
@@ -257,7 +258,7 @@ impl Services {
         }
         let server = flaw::server(config).map_err(|why| format!("listener.tls: {why}"))?;
         let tls = Arc::new(Tls { config: config.clone(), server });
-        if !config.is_own() {
+        if unowned {
             let _ = self.unowned.set(tls.clone());
         }
         Ok(tls)
@@ -281,7 +282,7 @@ impl Services {
         let Some(Prepared { handler, tls, stopping }) = self.prepared.remove(key) else { return };
         let metrics = self.metrics.service(key);
         let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
-        let certificate = config.listener.tls().and_then(|tls| tls.certificate.as_ref());
+        let certificate = config.listener.tls().and_then(|tls| tls.shown());
         let ends = certificate.and_then(Certificate::ends);
         metrics.certificate_ends(ends.map(jiff::Timestamp::as_second));
         if let Some(service) = self.running.get(key) {

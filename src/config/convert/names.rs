@@ -114,6 +114,16 @@ pub fn is_label(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(legal) && inner
 }
 
+/// Whether an object can have the name: a DNS subdomain (RFC 1123).
+pub fn is_subdomain(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let part = |part: &str| {
+        let inner = !part.starts_with('-') && !part.ends_with('-');
+        !part.is_empty() && part.bytes().all(legal) && inner
+    };
+    text.len() <= 253 && text.split('.').all(part)
+}
+
 /// A text as a DNS label, or the noun if nothing of it can be in one.
 pub fn label(text: &str, noun: &str) -> String {
     let legal = |c: char| match c.to_ascii_lowercase() {

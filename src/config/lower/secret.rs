@@ -8,7 +8,7 @@ use super::{LowerContext, Mode};
 use crate::base::Reason;
 use crate::config::error::{Diagnostic, Findings, Loaded};
 use crate::config::raw;
-use crate::config::secrets::{SecretData, SecretState};
+use crate::config::secrets::{Holder, SecretData, SecretState};
 
 /// What a Secret is for; each has its own line that makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +111,10 @@ impl Reference<'_> {
         findings: &mut Findings,
         read: impl Fn(&SecretData) -> Result<(T, Option<Timestamp>), String>,
     ) -> Option<T> {
+        let holder = Holder::Secret(self.name.into());
         let loaded = |current, ends| Loaded {
             path: self.path.into(),
-            secret: self.name.into(),
+            holder: holder.clone(),
             current,
             ends,
         };
@@ -133,19 +134,24 @@ impl Reference<'_> {
             SecretState::Refused(_) => self.sent,
             SecretState::Missing | SecretState::Withheld(_) | SecretState::Unread(_) => false,
         };
-        let kept = context.kept.filter(|_| !withdrawn).and_then(|kept| kept.get(self.name));
+        let kept = context.kept.filter(|_| !withdrawn).and_then(|kept| kept.get(&holder));
         let Some((value, ends)) = kept.and_then(|data| read(data).ok()) else {
             findings.errors.push(problem);
             return None;
         };
         findings.loaded.push(loaded(false, ends));
-        let message = format!(
-            "{}; what was loaded before goes on until the controller restarts",
-            problem.message
-        );
-        findings.stale.push(Diagnostic { message, ..problem });
+        findings.stale.push(goes_on(problem));
         Some(value)
     }
+}
+
+/// What is said where there is something older.
+pub(super) fn goes_on(problem: Diagnostic) -> Diagnostic {
+    let message = format!(
+        "{}; what was loaded before goes on until the controller restarts",
+        problem.message
+    );
+    Diagnostic { message, ..problem }
 }
 
 /// The authers whose users are in Secrets, too.

@@ -1,10 +1,12 @@
 //! TLS of listeners and dialers.
 
+mod class;
 mod options;
 mod pem;
 
 use std::sync::Arc;
 
+pub use class::{UnusableCertificate, usable};
 use options::options;
 use pem::{ca, certificate, checked_pair, names_ca, names_certificate};
 
@@ -49,6 +51,10 @@ pub(super) fn server(
     }
     if tls.certificate.is_none() && names_certificate(written) {
         return None;
+    }
+    if tls.certificate.is_none() && context.class_certificate.is_some() {
+        tls.default_certificate = Some(class::certificate(&path, context, findings)?);
+        return Some(Arc::new(tls));
     }
     if tls.certificate.is_none() && names_ca(written) {
         let message = "clients would be asked for a certificate by a listener without one; add \
@@ -136,6 +142,7 @@ fn of_server(
     server_names.dedup();
     Some(ServerTls {
         certificate,
+        default_certificate: None,
         client_ca,
         min_version: options.min_version,
         max_version: options.max_version,

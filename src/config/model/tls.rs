@@ -14,9 +14,11 @@ pub type Pem = Secret<Arc<[u8]>>;
 /// `listener.tls`: what a server shows and asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerTls {
-    /// `certFile` and `keyFile`, or a Secret's `tls.crt` and `tls.key`. `None`: self-signed, made
-    /// when the process starts.
+    /// `certFile` and `keyFile`, or a Secret's `tls.crt` and `tls.key`.
     pub certificate: Option<Certificate>,
+    /// What the class has for listeners without one, where neither it nor another listener on its
+    /// host says anything else. `None`: self-signed, made when the process starts.
+    pub default_certificate: Option<Certificate>,
     /// `caFile`: clients must show a certificate that one of these signed.
     pub client_ca: Option<Pem>,
     /// `options.minVersion`, TLS 1.2 by default.
@@ -36,9 +38,23 @@ pub struct ServerTls {
 
 impl ServerTls {
     /// Whether the listener says anything about TLS. One that does not has the policy of the others
-    /// on its host, and is self-signed where it is alone.
+    /// on its host, and shows its class's certificate, or a self-signed one, where it is alone.
     pub fn is_own(&self) -> bool {
-        *self != Self::default()
+        match self.default_certificate {
+            None => *self != Self::default(),
+            Some(_) => Self { default_certificate: None, ..self.clone() } != Self::default(),
+        }
+    }
+
+    /// What it shows; `None` is self-signed.
+    pub fn shown(&self) -> Option<&Certificate> {
+        self.certificate.as_ref().or(self.default_certificate.as_ref())
+    }
+
+    /// What it asks of clients, whatever it shows itself.
+    #[must_use]
+    pub fn demands(&self) -> Self {
+        Self { certificate: None, default_certificate: None, ..self.clone() }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Class, Expose, Namespaces, Ports, Reserved, hosts};
 use crate::base::GoDuration;
+use crate::config::convert::is_subdomain;
 use crate::config::error::{ConfigErrors, Findings};
 use crate::config::model::{Egress, Terms};
 
@@ -194,8 +195,7 @@ fn class(
     let (bind, allocate) = ports(raw.ports, &base, &at("ports"), reserved, findings);
     let limits: RawLimits = section(raw.limits, &at("limits"), findings).unwrap_or_default();
     let expose: RawExpose = section(raw.expose, &at("expose"), findings).unwrap_or_default();
-    let certificate: RawCertificate =
-        section(raw.default_certificate, &at("defaultCertificate"), findings).unwrap_or_default();
+    let certificate = certificate(raw.default_certificate, &at("defaultCertificate"), findings);
     let mut lasting = |text: Option<String>, field: &str| {
         let parsed = text?.parse::<GoDuration>();
         parsed.map_err(|e| findings.invalid(&at(field), e.to_string())).ok().map(|d| d.0)
@@ -253,7 +253,7 @@ fn class(
             annotations: expose.annotations,
             labels: expose.labels,
         },
-        default_certificate: certificate.secret,
+        default_certificate: certificate,
         tunnels_per_namespace: limits
             .tunnels_per_namespace
             .map_or(base.tunnels_per_namespace, |limit| {
@@ -325,6 +325,18 @@ fn namespaces(value: Option<Value>, path: &str, findings: &mut Findings) -> Name
             Namespaces::Names(Vec::new())
         }
     }
+}
+
+fn certificate(value: Option<Value>, path: &str, findings: &mut Findings) -> Option<Arc<str>> {
+    let RawCertificate { secret } = section(value, path, findings).unwrap_or_default();
+    if secret.is_empty() {
+        return None;
+    }
+    if !is_subdomain(&secret) {
+        let message = format!("{secret:?} cannot be the name of a Secret: write one");
+        findings.invalid(&format!("{path}.secret"), message);
+    }
+    Some(secret.into())
 }
 
 fn egress(value: Option<Value>, path: &str, findings: &mut Findings) -> Egress {

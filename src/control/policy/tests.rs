@@ -52,6 +52,8 @@ fn what_is_wrong_with_a_file_is_said_with_its_path_and_its_fix() {
         (of("  requireauth: true"), &["classes[0]: unknown field `requireauth`"]),
         (of("  limits: {tunnels: 1}"), &["classes[0].limits: unknown field `tunnels`"]),
         (of("  limits: {maxDrain: soon}"), &["classes[0].limits.maxDrain: "]),
+        (of("  defaultCertificate: edge"), &["classes[0].defaultCertificate: "]),
+        (of("  defaultCertificate: {secret: a/b}"), &["defaultCertificate.secret", "name of a Secret"]),
         (of("  listeners: [rtcp]"), &["classes[0].listeners[0]: \"rtcp\" is none of ws"]),
         (of("  handlers: [ssh]"), &["classes[0].handlers[0]"]),
         (of("  expose: {types: [ExternalName]}"), &["expose.types[0]", "LoadBalancer"]),

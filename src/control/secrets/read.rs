@@ -62,7 +62,7 @@ impl Scope {
     }
 
     /// Whether a Secret of the name may be in it.
-    pub(super) fn may_have(&self, key: &Key) -> bool {
+    pub(in crate::control) fn may_have(&self, key: &Key) -> bool {
         let here = self.namespace.as_ref().is_none_or(|of| **of == *key.namespace);
         here && match &self.sort {
             Sort::Named(name) => **name == *key.name,

@@ -236,3 +236,31 @@ async fn who_read_the_same_versions_has_the_same_digest() {
     assert_eq!(digests[0], digests[1]);
     assert_eq!(digests.iter().collect::<BTreeSet<_>>().len(), 3);
 }
+
+#[tokio::test]
+async fn those_of_classes_are_read_where_no_other_watch_has_them_and_are_nobody_elses() {
+    let server = Server::default();
+    server.says("release/front", Some(Says::Version(1)));
+    let mut reader = server.named_reader(&[Some("a"), Some("release")], &["s"]);
+    // A tenant of that namespace asks first.
+    reader.want(key("release/front"));
+    assert!(matches!(reader.known().find("release", "front"), SecretState::Withheld(_)));
+    reader.want_of_classes([key("release/front")].into());
+    assert!(!reader.settled_of_classes());
+    settle(&mut reader).await;
+    assert!(reader.settled_of_classes());
+    reader.keep(&BTreeSet::new());
+    assert_eq!(known(&reader, "release/front"), Some(1), "no object has to name it");
+    server.says("release/front", Some(Says::Version(2)));
+    let listed = |objects| Change::Listed { scope: 0, objects };
+    reader.change_of_classes(listed(vec![meta("release/front", 2)]));
+    settle(&mut reader).await;
+    assert_eq!(known(&reader, "release/front"), Some(2));
+    server.says("release/front", None);
+    reader.change_of_classes(listed(Vec::new()));
+    settle(&mut reader).await;
+    assert_eq!(reader.known().find("release", "front"), &SecretState::Missing);
+    reader.want_of_classes(BTreeSet::new());
+    reader.keep(&BTreeSet::new());
+    assert_eq!(reader.known(), &Secrets::default());
+}

@@ -8,6 +8,7 @@ use super::Report;
 use super::condition::Finding;
 use crate::base::Reason;
 use crate::config::lower::References;
+use crate::config::secrets::Holder;
 
 /// A certificate that ends sooner is worth a word.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -21,16 +22,20 @@ pub(super) fn all() -> Finding {
 pub(super) fn of_service(references: &References, now: Timestamp) -> Finding {
     let problems = || references.missing.iter().chain(&references.stale);
     let ended = references.certificates.iter().filter(|(_, ends)| **ends <= now);
-    let ended: Vec<_> = ended
-        .map(|(secret, ends)| {
-            format!(
-                "the certificate in key \"tls.crt\" of Secret {secret:?} ended on {}; renew it: \
-                 kubectl create secret tls {secret} --cert=FILE --key=FILE --dry-run=client -o yaml \
-                 | kubectl apply -f -",
-                day(*ends)
-            )
-        })
-        .collect();
+    let ended = ended.map(|(holder, ends)| match holder {
+        Holder::Secret(secret) => format!(
+            "the certificate in key \"tls.crt\" of Secret {secret:?} ended on {}; renew it: \
+             kubectl create secret tls {secret} --cert=FILE --key=FILE --dry-run=client -o yaml \
+             | kubectl apply -f -",
+            day(*ends)
+        ),
+        Holder::Class(class) => format!(
+            "the default certificate of class {class:?} ended on {}: ask who installed adit, or \
+             write tls.secretRef",
+            day(*ends)
+        ),
+    });
+    let ended: Vec<_> = ended.collect();
     let reason = problems().map(|d| d.reason).next();
     let reason = reason.or_else(|| ended.first().map(|_| Reason::CertificateExpired));
     if let Some(reason) = reason {
@@ -40,8 +45,13 @@ pub(super) fn of_service(references: &References, now: Timestamp) -> Finding {
     let soon = SignedDuration::try_from(SOON).unwrap_or_default();
     let ending = references.certificates.iter().filter(|(_, ends)| ends.duration_since(now) < soon);
     // The day and not what is left: a message that counts down would be written for ever.
-    let words = ending.map(|(secret, ends)| {
-        format!("the certificate of Secret {secret:?} ends on {}; renew it before", day(*ends))
+    let words = ending.map(|(holder, ends)| match holder {
+        Holder::Secret(secret) => {
+            format!("the certificate of Secret {secret:?} ends on {}; renew it before", day(*ends))
+        }
+        Holder::Class(class) => {
+            format!("the default certificate of class {class:?} ends on {}", day(*ends))
+        }
     });
     Finding::is(Reason::ResolvedRefs, words.collect::<Vec<_>>().join("; "))
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::world::{World, service};
+use super::references::pair;
+use super::world::{RELEASE, World, service};
+use crate::config::model::Certificate;
 use crate::control::policy::{Labels, Policy, Reserved};
 
 /// Goes by a class file from the next translation on.
@@ -94,4 +96,118 @@ fn a_class_caps_the_drain_and_gives_its_terms() {
     let desired = world.translation.services.values().next().unwrap();
     assert_eq!(desired.drain.as_secs(), 5);
     assert_eq!(desired.terms.as_ref().unwrap().connections_of_tunnel, 7);
+}
+
+const WITH_CERTIFICATE: &str = "classes: [{name: adit, default: true, namespaces: {all: true}, \
+                                defaultCertificate: {secret: front}}]";
+
+/// A wss service `s` that says nothing of TLS.
+fn bare() -> Value {
+    let mut spec = service(":8443", "/x", &["h.example"]);
+    spec["services"][0]["listener"]["type"] = json!("wss");
+    spec
+}
+
+fn publish(world: &mut World, pair: &[(&str, String); 2]) {
+    let values: Vec<_> = pair.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    world.secret(RELEASE, "front", &values);
+}
+
+/// What service `s` of a/t shows; none is self-signed.
+fn shown(world: &World) -> Option<Certificate> {
+    let service = world.translation.services.values().next().unwrap();
+    service.config.listener.tls().unwrap().shown().cloned()
+}
+
+#[test]
+fn a_listener_without_a_certificate_shows_its_classes_and_follows_it() {
+    let mut world = World::default();
+    govern(&mut world, WITH_CERTIFICATE);
+    let [first, second] = [pair(4000), pair(4000)];
+    publish(&mut world, &first);
+    world.create("a", "t", bare());
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    let message = world.full_condition("a", "t", "Accepted").message;
+    assert!(!message.contains("self-signed"), "{message}");
+    let chain = |world: &World| shown(world).unwrap().chain.expose().to_vec();
+    assert_eq!(chain(&world), first[0].1.as_bytes());
+    let used = world.translator.used_by(world.object("a", "t"));
+    assert_eq!(used.map(|key| key.to_string()).collect::<Vec<_>>(), ["release/front"]);
+
+    publish(&mut world, &second);
+    world.settle();
+    assert_eq!(chain(&world), second[0].1.as_bytes());
+    govern(&mut world, ALL);
+    world.settle();
+    assert_eq!(shown(&world), None);
+    let message = world.full_condition("a", "t", "Accepted").message;
+    assert!(message.contains("self-signed"), "{message}");
+}
+
+#[test]
+fn a_default_certificate_that_is_not_there_is_said_without_its_name_and_is_never_self_signed() {
+    let mut world = World::default();
+    govern(&mut world, WITH_CERTIFICATE);
+    world.create("a", "t", bare());
+    let broken = [("tls.crt", "nonsense".to_string()), ("tls.key", "nonsense".to_string())];
+    for (there, reason) in [(false, "False/SecretNotFound"), (true, "False/SecretInvalid")] {
+        if there {
+            publish(&mut world, &broken);
+        }
+        world.settle();
+        assert!(world.running().is_empty());
+        assert_eq!(world.condition("a", "t", "Ready"), reason);
+        let message = world.full_condition("a", "t", "ResolvedRefs").message;
+        for part in ["the default certificate of class \"adit\"", "write tls.secretRef"] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!message.contains("front") && !message.contains("nonsense"), "{message}");
+    }
+
+    // Once it was there, what was loaded goes on.
+    publish(&mut world, &pair(4000));
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    let before = shown(&world);
+    world.without_secret(RELEASE, "front");
+    world.settle();
+    assert_eq!((world.running(), shown(&world)), (vec!["a/t/s".to_string()], before));
+    assert_eq!(world.condition("a", "t", "Ready"), "False/SecretNotFound");
+    world.restart();
+    govern(&mut world, WITH_CERTIFICATE);
+    world.settle();
+    assert!(world.running().is_empty());
+}
+
+#[test]
+fn a_default_certificate_yields_to_the_one_of_the_host() {
+    let mut world = World::default();
+    govern(&mut world, WITH_CERTIFICATE);
+    publish(&mut world, &pair(4000));
+    let own = pair(4000).map(|(key, value)| (key, value));
+    let values: Vec<_> = own.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    world.secret("a", "edge", &values);
+    world.create("a", "bare", bare());
+    let mut with = bare();
+    with["services"][0]["listener"]["tls"] = json!({"secretRef": {"name": "edge"}});
+    with["services"][0]["listener"]["metadata"]["path"] = json!("/y");
+    world.create("a", "with", with);
+    world.settle();
+    for name in ["bare", "with"] {
+        assert_eq!(world.condition("a", name, "Ready"), "True/Ready", "no conflict of policies");
+    }
+}
+
+#[test]
+fn the_end_of_a_default_certificate_is_said_by_its_class() {
+    let mut world = World::default();
+    govern(&mut world, WITH_CERTIFICATE);
+    publish(&mut world, &pair(1970));
+    world.create("a", "t", bare());
+    world.now = 7 * 24 * 60 * 60;
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "False/CertificateExpired");
+    let message = world.full_condition("a", "t", "ResolvedRefs").message;
+    assert!(message.contains("class \"adit\" ended on 1970-01-08"), "{message}");
 }

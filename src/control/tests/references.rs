@@ -29,7 +29,7 @@ fn tls() -> Value {
 }
 
 /// A certificate that ends in a year, and its key.
-fn pair(year: i32) -> [(&'static str, String); 2] {
+pub(super) fn pair(year: i32) -> [(&'static str, String); 2] {
     let mut params = rcgen::CertificateParams::new(vec!["h.example".to_string()]).unwrap();
     params.not_before = rcgen::date_time_ymd(1960, 1, 1);
     params.not_after = rcgen::date_time_ymd(year, 1, 8);

@@ -21,6 +21,9 @@ use crate::engine::{DesiredSet, Front, Plan, Ports, ServiceState, ServiceStatus,
 /// The front ports, the second one with TLS.
 const FRONTS: [u16; 2] = [8080, 8443];
 
+/// The namespace of the installation.
+pub(super) const RELEASE: &str = "release";
+
 /// A cluster with one controller.
 pub(super) struct World {
     pub(super) objects: BTreeMap<Key, Object>,
@@ -230,7 +233,7 @@ impl World {
 
 /// A translator of the leader, or of one who follows it.
 pub(super) fn translator(leads: bool) -> Translator {
-    let mut translator = Translator::new(FRONTS.into(), &[9180]);
+    let mut translator = Translator::new(FRONTS.into(), &[9180], RELEASE);
     translator.lead(leads);
     translator
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{DRAIN, Good, Outside, Seen};
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::config::files::wants_default_certificate;
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
 use crate::config::raw::TunnelSpec;
-use crate::config::secrets::{Kept, SecretState};
+use crate::config::secrets::{ClassCertificate, Holder, Kept, SecretState};
 use crate::config::services::ServiceState;
 use crate::control::claim::digest_of;
 use crate::control::object::Object;
@@ -20,6 +21,15 @@ pub(super) struct Sight<'a> {
     /// The object's name.
     pub(super) tunnel: &'a str,
     pub(super) fronts: &'a [u16],
+    /// What its class has for listeners without a certificate.
+    pub(super) certificate: Option<ClassCertificate<'a>>,
+}
+
+impl<'a> Sight<'a> {
+    /// The class's certificate, if the spec can show it.
+    fn certificate_for(&self, spec: &TunnelSpec) -> Option<ClassCertificate<'a>> {
+        self.certificate.filter(|_| wants_default_certificate(&spec.config))
+    }
 }
 
 /// A spec with its outcome.
@@ -35,6 +45,8 @@ pub(super) struct Judged {
     secrets: BTreeMap<String, SecretState>,
     /// The Services that it names, as they were.
     services: BTreeMap<String, ServiceState>,
+    /// Its class, as the default certificate of it was, if that can be shown.
+    certificate: Option<(String, SecretState)>,
     pub(super) outcome: Result<Arc<Good>, ConfigErrors>,
 }
 
@@ -52,9 +64,10 @@ impl Judged {
     /// Before anything was looked at.
     fn not_yet() -> Self {
         let none = Diagnostic::new("spec", Reason::Pending, "it was not looked at yet");
-        let (secrets, services) = Default::default();
+        let (secrets, services, certificate) = Default::default();
         let outcome = Err(ConfigErrors::one(none));
-        Self { spec: None, allowed: false, generation: 0, secrets, services, outcome }
+        let (spec, allowed, generation) = (None, false, 0);
+        Self { spec, allowed, generation, secrets, services, certificate, outcome }
     }
 
     /// What an object's spec comes to.
@@ -71,20 +84,26 @@ impl Judged {
     }
 
     fn of_spec(spec: Arc<TunnelSpec>, generation: i64, sight: &Sight, kept: &mut Kept) -> Self {
-        let Sight { outside: Outside { secrets, services }, namespace, tunnel, fronts } = *sight;
+        let Sight { outside: Outside { secrets, services }, namespace, tunnel, fronts, .. } =
+            *sight;
+        let of_class = sight.certificate_for(&spec);
         let context = LowerContext::controller(namespace, secrets, fronts)
             .with_services(services)
+            .with_class_certificate(of_class)
             .of_tunnel(tunnel);
         let lowered = lower_tunnel(&spec, &context.with_kept(kept));
         let secret = |name: &str| (name.to_string(), secrets.find(namespace, name).clone());
         let service = |name: &str| (name.to_string(), services.find(namespace, name).clone());
         let secrets = spec.config.secrets().into_iter().map(secret).collect();
         let services = spec.config.service_refs().into_iter().map(service).collect();
+        let certificate = of_class.map(|of| (of.class.to_string(), of.state.clone()));
         let outcome = lowered.map(|lowered| {
-            remember(&lowered, &secrets, kept);
+            let of_class = certificate.as_ref().map(|(_, state)| state);
+            remember(&lowered, &secrets, of_class, kept);
             Arc::new(good(lowered, generation))
         });
-        Self { spec: Some(spec), allowed: false, generation, secrets, services, outcome }
+        let (spec, allowed) = (Some(spec), false);
+        Self { spec, allowed, generation, secrets, services, certificate, outcome }
     }
 
     /// Judges the same spec again if what it refers to is something else.
@@ -95,14 +114,19 @@ impl Judged {
         let same_service = |(name, state): (&String, &ServiceState)| {
             sight.outside.services.find(sight.namespace, name) == state
         };
-        if self.secrets.iter().all(same) && self.services.iter().all(same_service) {
+        let Some(spec) = &self.spec else { return };
+        let before = self.certificate.as_ref();
+        let before = before.map(|(class, state)| ClassCertificate { class, state });
+        let same_certificate = before == sight.certificate_for(spec);
+        if same_certificate
+            && self.secrets.iter().all(same)
+            && self.services.iter().all(same_service)
+        {
             return;
         }
-        if let Some(spec) = &self.spec {
-            let allowed = self.allowed;
-            *self = Self::of_spec(spec.clone(), self.generation, sight, kept);
-            self.allowed = allowed;
-        }
+        let allowed = self.allowed;
+        *self = Self::of_spec(spec.clone(), self.generation, sight, kept);
+        self.allowed = allowed;
     }
 }
 
@@ -135,11 +159,16 @@ impl Seen {
         if let Some(last) = &mut self.last {
             last.refresh(sight, &mut self.kept);
         }
-        let needed = |name: &String| {
-            let of = |judged: &Judged| judged.secrets.contains_key(name);
+        let needed = |holder: &Holder| {
+            let of = |judged: &Judged| match holder {
+                Holder::Secret(name) => judged.secrets.contains_key(name),
+                Holder::Class(name) => {
+                    judged.certificate.as_ref().is_some_and(|(class, _)| class == name)
+                }
+            };
             of(&self.current) || self.last.as_ref().is_some_and(of)
         };
-        self.kept.retain(|name, _| needed(name));
+        self.kept.retain(|holder, _| needed(holder));
         let good = [Some(&self.current), self.last.as_ref()].into_iter().flatten();
         let good: Vec<_> = good.filter_map(|judged| judged.outcome.as_ref().ok()).collect();
         self.ran.retain(|name, _| {
@@ -152,10 +181,19 @@ impl Seen {
 }
 
 /// Keeps what TLS Secrets held that are in use as they are now.
-fn remember(lowered: &Lowered, secrets: &BTreeMap<String, SecretState>, kept: &mut Kept) {
-    for (name, current) in &lowered.loaded {
-        if let (true, Some(SecretState::Known(data))) = (current, secrets.get(name)) {
-            kept.insert(name.clone(), data.clone());
+fn remember(
+    lowered: &Lowered,
+    secrets: &BTreeMap<String, SecretState>,
+    of_class: Option<&SecretState>,
+    kept: &mut Kept,
+) {
+    for (holder, current) in &lowered.loaded {
+        let state = match holder {
+            Holder::Secret(name) => secrets.get(name),
+            Holder::Class(_) => of_class,
+        };
+        if let (true, Some(SecretState::Known(data))) = (current, state) {
+            kept.insert(holder.clone(), data.clone());
         }
     }
 }

@@ -62,7 +62,7 @@ impl TlsServer {
             Some(ca) => builder.with_client_cert_verifier(verify::of_client(ca, &provider)?),
             None => builder.with_no_client_auth(),
         };
-        let pair = match &tls.certificate {
+        let pair = match tls.shown() {
             Some(certificate) => Arc::new(pem::pair(certificate, &provider)?),
             None => self_signed()?,
         };
@@ -72,7 +72,7 @@ impl TlsServer {
         // Tickets, and nothing kept here for each session.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Ticketer::new().map_err(TlsError::Config)?;
-        let demands = Arc::new(ServerTls { certificate: None, ..tls.clone() });
+        let demands = Arc::new(tls.demands());
         Ok(Self { config: Arc::new(config), demands })
     }
 }

@@ -15,6 +15,9 @@ use super::sound::{
     assert_names_are_unique, assert_restricted, assert_roles_are_narrow, assert_selectors_match,
 };
 
+/// Classes of which some name a certificate.
+const CERTIFICATES: &str = r#"classes=[{"name":"a","namespaces":{"all":true},"defaultCertificate":{"secret":"front-tls"}},{"name":"b","namespaces":{"all":true},"defaultCertificate":{"secret":"front-tls"}},{"name":"c","namespaces":{"all":true},"defaultCertificate":{"secret":""}}]"#;
+
 /// Value sets that must render; each is a list of Helm arguments.
 const GOOD: &[&[&str]] = &[
     &[],
@@ -25,6 +28,7 @@ const GOOD: &[&[&str]] = &[
     ],
     &["--set", "watch.namespaces={team-a,team-b}"],
     &["--set", "watch.namespaces={team-a}", "--set", "rbac.secretNames={edge-tls,users.v1}"],
+    &["--set", "watch.namespaces={team-a}", "--set-json", CERTIFICATES],
     &["--set", "rbac.create=false", "--set", "rbac.aggregate=false"],
     &["--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"],
     &[
@@ -215,6 +219,13 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--set", "pdb.minAvailable=1"], "minAvailable"),
     (&["--set", "serviceAccount.create=false"], "serviceAccount.name"),
     (&["--set", "rbac.secretNames={edge-tls}"], "watch.namespaces"),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"defaultCertificate":{"secret":"a/b"}}]"#,
+        ],
+        "/defaultCertificate/secret",
+    ),
     (&["--set", "watch.namespaces={a}", "--set", "rbac.secretNames={a=b}"], "/rbac/secretNames"),
 ];
 
@@ -428,6 +439,22 @@ fn named_secrets_are_all_that_the_roles_grant_and_the_controller_asks_for() {
         assert!(args.contains(&flag.to_string()), "{flag} is not in {args:?}");
     }
     assert!(!read("deploy/rbac.yaml").contains("resourceNames"), "by default they are not named");
+}
+
+#[test]
+fn a_certificate_of_a_class_is_granted_by_name_where_nothing_else_grants_it() {
+    let secrets = |values: &[&str]| -> Vec<PolicyRule> {
+        let objects = render(&[&["--set-json", CERTIFICATES], values].concat());
+        let own = of_kind(&objects, "Role");
+        let own = own.into_iter().filter(|role| role["metadata"]["namespace"] == "tunnels");
+        let rules = own.flat_map(|role| typed::<Role>(role).rules.unwrap());
+        rules.filter(|rule| rule.resources.iter().flatten().any(|of| of == "secrets")).collect()
+    };
+    let rules = secrets(&["--set", "watch.namespaces={a}"]);
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].resource_names.as_deref(), Some(&["front-tls".to_string()][..]));
+    assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+    assert!(secrets(&[]).is_empty(), "the ClusterRole has it");
 }
 
 #[test]

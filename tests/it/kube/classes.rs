@@ -3,11 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::controller::Controller;
+use super::namespaced::granted;
+use super::references::{SOON, tls};
+use super::secrets::{self, TlsKnock};
 use super::traffic::{Gost, Tunnel, echo};
 use crate::support::cluster::Cluster;
+use crate::support::pki::{Authority, Leaf};
+use crate::support::wait::eventually;
 
 /// A folder as kubelet mounts a ConfigMap.
 pub struct Mount {
@@ -173,6 +180,56 @@ fn a_class_narrowed_under_traffic_drains_and_closes_and_a_broken_file_changes_no
     mount.publish(&one(""));
     cluster.becomes(&namespace, "t", "Ready", "True/Ready");
     controller.answers("any", "/t", 101);
+}
+
+#[test]
+fn a_classes_certificate_is_shown_renewed_and_missed_with_rights_to_it_alone() {
+    let (cluster, folder) = (Cluster::shared(), tempfile::tempdir().unwrap());
+    let (own, team) = (cluster.namespace("release"), cluster.namespace("team"));
+    let named = r#"[{"name":"adit","default":true,"namespaces":{"all":true},"defaultCertificate":{"secret":"front"}}]"#;
+    let kubeconfig = granted(cluster, &own, &team, &["--set-json", &format!("classes={named}")]);
+    let may = |what: &str, namespace: &str| {
+        let account = format!("--as=system:serviceaccount:{own}:small-adit");
+        cluster.kubectl(&["auth", "can-i", "get", what, "-n", namespace, &account]).is_ok()
+    };
+    assert!(may("secrets/front", &own) && !may("secrets", &own) && !may("secrets/other", &own));
+    let mut mount = Mount::new(&one(""));
+    let (classes, lease) =
+        (format!("--classes={}", mount.file().display()), format!("--lease-namespace={own}"));
+    let controller = Controller::launch(&kubeconfig, &[&team], &[&classes, &lease]);
+    controller.is_ready();
+    cluster.put(&team, "t", tls(&controller, json!({})));
+    cluster.becomes(&team, "t", "Ready", "True/Ready");
+    assert!(cluster.message(&team, "t", "Accepted").contains("self-signed"));
+
+    let authority = Authority::new(folder.path(), "ca");
+    let first = authority.leaf("first");
+    secrets::put_pair(cluster, &own, "front", &first);
+    mount.publish(&one("  defaultCertificate: {secret: front}\n"));
+    let knock = TlsKnock::new(&authority.ca, None);
+    let shows = |leaf: &Leaf| {
+        let wanted = CertificateDer::from_pem_file(&leaf.cert).unwrap();
+        eventually(
+            "the class's certificate is shown",
+            SOON,
+            || matches!(knock.upgrade(controller.front_tls, "/x"), Ok((101, der)) if der == *wanted),
+        );
+    };
+    shows(&first);
+    cluster.becomes(&team, "t", "Ready", "True/Ready");
+    assert!(!cluster.message(&team, "t", "Accepted").contains("self-signed"));
+    let second = authority.leaf("second");
+    secrets::put_pair(cluster, &own, "front", &second);
+    shows(&second);
+
+    secrets::delete(cluster, &own, "front");
+    cluster.becomes(&team, "t", "Ready", "False/SecretNotFound");
+    let message = cluster.message(&team, "t", "ResolvedRefs");
+    assert!(message.contains("default certificate of class \"adit\" is not there"), "{message}");
+    assert!(!message.contains("front") && !message.contains(&own), "{message}");
+    shows(&second);
+    assert_eq!(controller.metric("adit_kube_denied_total", &[]), 0.0);
+    controller.hands_over();
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::support::pki::Authority;
 use crate::support::wait::eventually;
 
 /// Grants what the chart does for a release in `own` that watches `team`; the kubeconfig.
-fn granted(cluster: &Cluster, own: &str, team: &str, values: &[&str]) -> std::path::PathBuf {
+pub fn granted(cluster: &Cluster, own: &str, team: &str, values: &[&str]) -> std::path::PathBuf {
     let watched = format!("watch.namespaces={{{team}}}");
     let few = ["--set", &watched, "--set", "rbac.aggregate=false", "--set", "crds.install=false"];
     let only = ["templates/serviceaccount.yaml", "templates/rbac.yaml"];

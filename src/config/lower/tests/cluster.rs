@@ -208,10 +208,11 @@ fn a_certificate_that_was_loaded_outlives_its_secret() {
     let text = beside("listener: {type: wss, tls: {secretRef: {name: s}}}");
     let good = secrets(&[("s", &[("tls.crt", &one.0), ("tls.key", &one.1)], false)]);
     let lowered = with_secrets(&text, &good, &Kept::new()).unwrap();
-    assert_eq!(lowered.loaded, [("s".to_string(), true)].into());
+    let holder = Holder::Secret("s".into());
+    assert_eq!(lowered.loaded, [(holder.clone(), true)].into());
     assert_eq!(lowered.references["a"].certificates.len(), 1);
     let SecretState::Known(data) = good.find("team-a", "s") else { panic!() };
-    let kept = Kept::from([("s".to_string(), data.clone())]);
+    let kept = Kept::from([(holder.clone(), data.clone())]);
     let mixed = secrets(&[("s", &[("tls.crt", &one.0), ("tls.key", &other.1)], false)]);
     for (secrets, reason) in
         [(Secrets::default(), Reason::SecretNotFound), (mixed, Reason::SecretInvalid)]
@@ -220,7 +221,7 @@ fn a_certificate_that_was_loaded_outlives_its_secret() {
         assert_eq!((names(&first), missing(&first, "a")[0].0), (vec!["b"], reason));
         let after = with_secrets(&text, &secrets, &kept).unwrap();
         assert_eq!(after.services, lowered.services);
-        assert_eq!(after.loaded, [("s".to_string(), false)].into());
+        assert_eq!(after.loaded, [(holder.clone(), false)].into());
         let stale = &after.references["a"].stale;
         assert_eq!((stale.len(), stale[0].reason), (1, reason));
         assert!(stale[0].message.ends_with("goes on until the controller restarts"), "{stale:?}");

@@ -48,7 +48,7 @@ pub(super) fn certificate(
         let purpose = Purpose::Certificate;
         let reference = Reference { name: &reference.name, path: &path, purpose, sent };
         return reference.load(context, findings, |data| {
-            let certificate = pair(data, context)
+            let certificate = pair(data, context.mode)
                 .map_err(|message| format!("Secret {:?}: {message}", reference.name))?;
             let ends = certificate.ends();
             Ok((certificate, ends))
@@ -90,13 +90,13 @@ pub(super) fn checked_pair(
 }
 
 /// What a Secret of type kubernetes.io/tls holds.
-fn pair(data: &SecretData, context: &LowerContext) -> Result<Certificate, String> {
+pub(super) fn pair(data: &SecretData, mode: Mode) -> Result<Certificate, String> {
     let (chain, key) = (value(data, CERTIFICATE)?, value(data, KEY)?);
     has_certificates(&chain, CERTIFICATE)?;
     has_key(&key, KEY)?;
     let certificate = Certificate { chain, key };
     // From files it is said when the service starts: nothing else has to go on without it.
-    if context.mode == Mode::Controller && !belong_together(&certificate) {
+    if mode == Mode::Controller && !belong_together(&certificate) {
         return Err(format!("{KEY:?} is not the key of {CERTIFICATE:?}, or one of them is broken"));
     }
     Ok(certificate)
