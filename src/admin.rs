@@ -137,6 +137,7 @@ fn problems(snapshot: &Snapshot) -> String {
 
 async fn exposition(State((metrics, probes)): State<(Metrics, Probes)>) -> Response {
     count_listeners(&metrics, &probes.snapshot.borrow());
+    count_tasks(&metrics);
     match metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => {
@@ -160,11 +161,34 @@ fn count_listeners(metrics: &Metrics, snapshot: &Snapshot) {
     }
 }
 
+fn count_tasks(metrics: &Metrics) {
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let gauges = &metrics.runtime;
+    for (gauge, count) in [
+        (&gauges.workers, runtime.num_workers()),
+        (&gauges.alive_tasks, runtime.num_alive_tasks()),
+        (&gauges.global_queue_depth, runtime.global_queue_depth()),
+    ] {
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_runtime_is_counted() {
+        let metrics = Metrics::new().unwrap();
+        let held: Vec<_> =
+            (0..3).map(|_| tokio::task::spawn(std::future::pending::<()>())).collect();
+        count_tasks(&metrics);
+        assert_eq!(metrics.runtime.workers.get(), 2);
+        assert!(metrics.runtime.alive_tasks.get() >= 3);
+        held.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_gives_its_place_back() {

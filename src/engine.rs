@@ -8,6 +8,7 @@ pub mod desired;
 mod flaw;
 mod handle;
 pub mod layout;
+mod open;
 pub mod plan;
 mod service;
 pub mod snapshot;

@@ -29,7 +29,8 @@ use connections::Connections;
 use requests::Requests;
 use traffic::Traffic;
 
-/// Why a client was refused: the closed set of `adit_refused_total{reason}`, with `bypass`.
+/// Why a client was refused: with `bypass`, the closed sets of `adit_refused_total{reason}` and
+/// `adit_limiter_rejections_total{kind}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// An admission does not let it in.
@@ -53,6 +54,14 @@ impl Refused {
             Self::Requests => "requests",
             Self::OfTunnel => "tunnel_connections",
             Self::OfNamespace => "namespace_connections",
+        }
+    }
+
+    /// Whether another moment, or fewer others, would have let it in.
+    pub fn is_of_limit(self) -> bool {
+        match self {
+            Self::Admission => false,
+            Self::Connections | Self::Requests | Self::OfTunnel | Self::OfNamespace => true,
         }
     }
 }

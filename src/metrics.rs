@@ -17,6 +17,9 @@ use prometheus::{
 
 use service::ServiceFamilies;
 
+/// Buckets in seconds for what waits for another machine.
+const WAITS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0];
+
 /// The process's metrics. Cheap to clone; made once by `app` and handed down.
 #[derive(Clone)]
 pub struct Metrics {
@@ -32,6 +35,18 @@ pub struct Metrics {
     pub listeners: IntGaugeVec,
     /// `adit_handshakes_total{result}`: WebSocket handshakes before their service is known.
     pub handshakes: IntCounterVec,
+    /// `adit_handshake_seconds`: of those that came to their end.
+    pub handshake_seconds: Histogram,
+    /// `adit_drain_connections`: those that are open of services that stopped.
+    pub drain_connections: IntGauge,
+    /// `adit_config_generation_observed{namespace,tunnel}`: what this replica acts on.
+    pub config_generation_observed: IntGaugeVec,
+    /// `adit_reconcile_errors_total{reason}`: objects and services that came to nothing.
+    pub reconcile_errors: IntCounterVec,
+    /// `adit_status_patch_seconds`: time for a write of a WsTunnel's status.
+    pub status_patch_seconds: Histogram,
+    /// `tokio_workers`, `tokio_alive_tasks`, `tokio_global_queue_depth`: the runtime.
+    pub runtime: RuntimeMetrics,
     /// `adit_draining`: 1 while the process is on its way out.
     pub draining: IntGauge,
     /// `adit_config_reload_failures_total`: changes of files that were refused.
@@ -58,6 +73,17 @@ pub struct Metrics {
     pub task_up: IntGaugeVec,
 }
 
+/// How the async runtime does.
+#[derive(Clone)]
+pub struct RuntimeMetrics {
+    /// Threads that run tasks.
+    pub workers: IntGauge,
+    /// Tasks that have not ended.
+    pub alive_tasks: IntGauge,
+    /// Tasks that wait for a thread.
+    pub global_queue_depth: IntGauge,
+}
+
 impl Metrics {
     /// Builds and registers everything in [`TABLE`].
     ///
@@ -67,26 +93,41 @@ impl Metrics {
         let registry = Registry::new();
         let counters = |name: &str, labels: &[&str]| IntCounterVec::new(opts(name), labels);
         let gauges = |name: &str, labels: &[&str]| IntGaugeVec::new(opts(name), labels);
+        let gauge = |name: &str| IntGauge::with_opts(opts(name));
+        let seconds = |name: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::from(opts(name)).buckets(buckets.to_vec()))
+        };
         let metrics = Self {
+            handshake_seconds: seconds("adit_handshake_seconds", WAITS)?,
+            drain_connections: gauge("adit_drain_connections")?,
+            config_generation_observed: gauges(
+                "adit_config_generation_observed",
+                &["namespace", "tunnel"],
+            )?,
+            reconcile_errors: counters("adit_reconcile_errors_total", &["reason"])?,
+            status_patch_seconds: seconds("adit_status_patch_seconds", WAITS)?,
+            runtime: RuntimeMetrics {
+                workers: gauge("tokio_workers")?,
+                alive_tasks: gauge("tokio_alive_tasks")?,
+                global_queue_depth: gauge("tokio_global_queue_depth")?,
+            },
             service: ServiceFamilies::new(&registry)?,
             plan_steps: counters("adit_plan_steps_total", &["kind"])?,
             plan_seconds: Histogram::with_opts(HistogramOpts::from(opts("adit_plan_seconds")))?,
             tunnels: gauges("adit_tunnels", &["class", "ready"])?,
             listeners: gauges("adit_listeners", &["state"])?,
             handshakes: counters("adit_handshakes_total", &["result"])?,
-            draining: IntGauge::with_opts(opts("adit_draining"))?,
+            draining: gauge("adit_draining")?,
             config_reload_failures: IntCounter::with_opts(opts(
                 "adit_config_reload_failures_total",
             ))?,
-            config_last_reload_successful: IntGauge::with_opts(opts(
-                "adit_config_last_reload_successful",
-            ))?,
+            config_last_reload_successful: gauge("adit_config_last_reload_successful")?,
             kube_watch_events: counters("adit_kube_watch_events_total", &["kind", "verb"])?,
             kube_watch_errors: counters("adit_kube_watch_errors_total", &["kind", "error"])?,
             kube_watch_stale: gauges("adit_kube_watch_stale_seconds", &["kind"])?,
             kube_denied: counters("adit_kube_denied_total", &["verb", "resource"])?,
             status_patches: counters("adit_status_patches_total", &["result"])?,
-            leader: IntGauge::with_opts(opts("adit_leader"))?,
+            leader: gauge("adit_leader")?,
             lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
             report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
@@ -95,13 +136,21 @@ impl Metrics {
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 18] = [
+        let all: [Box<dyn Collector>; 26] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
             Box::new(metrics.tunnels.clone()),
             Box::new(metrics.listeners.clone()),
             Box::new(metrics.handshakes.clone()),
+            Box::new(metrics.handshake_seconds.clone()),
+            Box::new(metrics.drain_connections.clone()),
+            Box::new(metrics.config_generation_observed.clone()),
+            Box::new(metrics.reconcile_errors.clone()),
+            Box::new(metrics.status_patch_seconds.clone()),
+            Box::new(metrics.runtime.workers.clone()),
+            Box::new(metrics.runtime.alive_tasks.clone()),
+            Box::new(metrics.runtime.global_queue_depth.clone()),
             Box::new(metrics.draining.clone()),
             Box::new(metrics.config_reload_failures.clone()),
             Box::new(metrics.config_last_reload_successful.clone()),
@@ -162,12 +211,17 @@ mod tests {
                 &metrics.kube_denied,
                 &metrics.status_patches,
                 &metrics.report_writes,
+                &metrics.reconcile_errors,
             ] {
                 let _ = family.get_metric_with_label_values(&labels);
             }
-            for family in
-                [&metrics.tunnels, &metrics.listeners, &metrics.kube_watch_stale, &metrics.task_up]
-            {
+            for family in [
+                &metrics.tunnels,
+                &metrics.listeners,
+                &metrics.kube_watch_stale,
+                &metrics.task_up,
+                &metrics.config_generation_observed,
+            ] {
                 let _ = family.get_metric_with_label_values(&labels);
             }
         }
@@ -183,6 +237,7 @@ mod tests {
         service.dial_failed("timeout");
         service.egress_denied("loopback");
         service.refused("admission");
+        service.limited("connections");
         service.datagram_dropped("queue");
         service.node_dial("hop/node", "ok");
         let mut names: Vec<_> = metrics
@@ -190,12 +245,16 @@ mod tests {
             .gather()
             .iter()
             .map(|family| family.name().to_string())
-            .filter(|name| name.starts_with("adit_"))
+            .filter(|name| !name.starts_with("process_"))
             .collect();
         names.sort();
         let mut table: Vec<_> = TABLE.iter().map(|doc| doc.name.to_string()).collect();
         table.sort();
         assert_eq!(names, table);
+        let text = metrics.encode().unwrap();
+        for name in ["process_open_fds", "process_resident_memory_bytes"] {
+            assert!(text.contains(name), "{name}");
+        }
     }
 
     #[test]
@@ -204,6 +263,7 @@ mod tests {
         let service = metrics.service(&ServiceKey::new(Origin::tunnel("ns", "gone"), "s"));
         service.bytes_up.inc_by(3);
         service.node_dial("hop/node", "ok");
+        service.limited("requests");
         assert!(metrics.encode().unwrap().contains("gone"));
         drop(service);
         assert!(!metrics.encode().unwrap().contains("gone"));

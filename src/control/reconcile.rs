@@ -1,6 +1,7 @@
 //! The loop: changes in, desired sets to the engine, statuses out. One task owns all of it.
 
 mod agenda;
+pub(super) mod counted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -18,11 +19,11 @@ use super::expose::{Keeper, wishes};
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
-use super::policy::{Labels, Policy, Selected};
+use super::policy::{Labels, Policy};
 use super::report::{self, Tunnels};
 use super::secrets::Reader;
 use super::services::Directory;
-use super::status::{Facts, READY, Status};
+use super::status::{Facts, Status};
 use super::store::Store;
 use super::translate::{Outside, Translation, Translator};
 use super::watch::Change;
@@ -30,6 +31,7 @@ use super::writer::{Write, Writer, Written};
 use crate::engine::{DesiredSet, Engine, Snapshot};
 use crate::metrics::Metrics;
 use agenda::Agenda;
+use counted::Counted;
 
 /// Between looks at all objects when nothing happens: certificates end by themselves.
 const LOOK: Duration = Duration::from_secs(60);
@@ -82,8 +84,7 @@ pub(super) struct Reconciler {
     nobody: Option<Instant>,
     /// When a status that was held back may be looked at again.
     held: Option<Instant>,
-    /// The classes whose tunnels are counted.
-    counted: BTreeSet<String>,
+    counted: Counted,
     listed: watch::Sender<bool>,
     events: mpsc::Sender<Note>,
     metrics: Metrics,
@@ -153,7 +154,7 @@ impl Reconciler {
             reports: parts.reports,
             nobody: None,
             held: None,
-            counted: BTreeSet::new(),
+            counted: Counted::new(parts.metrics.clone()),
             listed: parts.listed,
             events: parts.events,
             metrics: parts.metrics,
@@ -230,6 +231,7 @@ impl Reconciler {
                     if changed.is_err() {
                         return;
                     }
+                    self.counted.pictured(&self.snapshots.borrow());
                     self.say();
                     agenda.look_soon(true);
                 }
@@ -378,6 +380,8 @@ impl Reconciler {
         let new = self.translator.translate(self.store.objects(), outside, now);
         let certificates = self.translator.named_by_classes();
         self.unusable.warn(certificates, self.secrets.known());
+        let generation = |key: &Key| self.store.get(key).map(|object| object.generation);
+        self.counted.translated(&self.translation, &new, generation);
         let first = self.revision == 0;
         let services_changed = new.services != self.translation.services;
         if services_changed || first {
@@ -426,31 +430,15 @@ impl Reconciler {
             return;
         }
         self.keep();
-        let policy = self.translator.policy();
-        let mut ready: BTreeMap<String, [i64; 3]> =
-            policy.classes().map(|class| (class.name.clone(), [0; 3])).collect();
         let looked = self.look(keys);
         let policy = self.translator.policy();
-        for (key, status) in looked {
-            let class = self.store.get(&key).map(|object| policy.select(object.class.as_deref()));
-            let name = match class {
-                Some(Selected::Class(class)) => class.name.as_str(),
-                _ => "",
-            };
-            count(ready.entry(name.into()).or_default(), &status);
-        }
-        for (class, counts) in &ready {
-            for (state, count) in ["True", "False", "Unknown"].into_iter().zip(*counts) {
-                self.metrics.tunnels.with_label_values(&[class.as_str(), state]).set(count);
-            }
-        }
-        // A class that is gone has none.
-        for class in self.counted.iter().filter(|class| !ready.contains_key(*class)) {
-            for state in ["True", "False", "Unknown"] {
-                self.metrics.tunnels.with_label_values(&[class.as_str(), state]).set(0);
-            }
-        }
-        self.counted = ready.into_keys().collect();
+        let class = |key: &Key| {
+            let class =
+                self.store.get(key).and_then(|object| policy.class(object.class.as_deref()));
+            class.map_or("", |class| &*class.name)
+        };
+        let classes = policy.classes().map(|class| &*class.name);
+        self.counted.looked(classes, looked.iter().map(|(key, status)| (class(key), status)));
     }
 
     /// Sees to what leads to exposed services: also while no replica is ready, as endpoints have to
@@ -554,17 +542,6 @@ impl Reconciler {
         {
             tracing::debug!(object = %written.key, "an Event was dropped: too many wait");
         }
-    }
-}
-
-fn count(ready: &mut [i64; 3], status: &Status) {
-    let slot = match status.condition(READY).map(|c| c.status.as_str()) {
-        Some("True") => 0,
-        Some("False") => 1,
-        _ => 2,
-    };
-    if let Some(count) = ready.get_mut(slot) {
-        *count += 1;
     }
 }
 

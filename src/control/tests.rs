@@ -2,6 +2,7 @@
 
 mod claims;
 mod classes;
+mod counted;
 mod exposed;
 mod references;
 mod replicas;

@@ -279,8 +279,11 @@ impl Writer {
             progress.in_flight = Some(write.status.clone());
             let (client, params) = (self.client.clone(), self.params.clone());
             let leadership = self.leadership.clone();
+            let seconds = self.metrics.status_patch_seconds.clone();
             self.running.push(Box::pin(async move {
+                let began = Instant::now();
                 let patched = leadership.fenced(TIMEOUT, patch(client, params, &write)).await;
+                seconds.observe(began.elapsed().as_secs_f64());
                 let outcome = patched.map_err(WriteError::Fenced).and_then(|outcome| outcome);
                 (write, outcome)
             }));

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::flaw;
 use super::layout::RemoteBind;
+use super::open::{Connections, Open};
 use super::tenants::Tenants;
 use crate::base::ServiceKey;
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
@@ -33,6 +34,7 @@ pub(super) struct Service {
     /// Its streams are datagrams.
     datagrams: AtomicBool,
     streams: TaskTracker,
+    connections: Arc<Connections>,
     tracker: TaskTracker,
     /// No new connections come.
     stopping: CancellationToken,
@@ -59,6 +61,7 @@ struct Prepared {
 struct Pass {
     meter: Option<Meter>,
     _place: Option<Arc<Place>>,
+    _open: Arc<Open>,
     /// Of a session.
     berth: Option<Arc<Berth>>,
 }
@@ -81,7 +84,10 @@ impl Service {
     }
 
     fn refused(&self, peer: SocketAddr, why: Refused) {
-        self.metrics.refused(why.as_str());
+        match why.is_of_limit() {
+            true => self.metrics.limited(why.as_str()),
+            false => self.metrics.refused(why.as_str()),
+        }
         tracing::debug!(service = %self.key, %peer, reason = why.as_str(), "refused");
     }
 
@@ -125,7 +131,9 @@ impl Service {
     fn enter(&self, peer: SocketAddr) -> Option<Pass> {
         let gate = self.gate.load();
         let place = gate.enter(peer.ip()).map_err(|why| self.refused(peer, why)).ok()?;
-        Some(Pass { meter: gate.meter(peer.ip()), _place: place.map(Arc::new), berth: None })
+        let open = Arc::new(self.connections.open());
+        let (meter, place) = (gate.meter(peer.ip()), place.map(Arc::new));
+        Some(Pass { meter, _place: place, _open: open, berth: None })
     }
 
     /// A place within the limits of the tunnel's class.
@@ -300,6 +308,7 @@ impl Services {
             tls: ArcSwapOption::from(tls),
             datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),
+            connections: Connections::new(metrics.clone(), self.metrics.clone()),
             tracker: self.tracker.clone(),
             stopping,
             stop: self.cut.child_token(),
@@ -323,6 +332,7 @@ impl Services {
     pub(super) fn stop(&mut self, key: &ServiceKey, drain: Duration) {
         let Some(service) = self.running.remove(key) else { return };
         service.metrics.bound.set(0);
+        service.connections.stop();
         service.streams.close();
         service.stopping.cancel();
         self.tracker.spawn(async move {
@@ -389,8 +399,8 @@ mod tests {
         assert!(comes(&service, 1).await.1);
         assert!(!comes(&service, 2).await.1, "others still come");
         let text = services.metrics.encode().unwrap();
-        for reason in ["admission", "connections", "requests"] {
-            assert!(text.contains(&format!("reason=\"{reason}\"")), "{reason}: {text}");
+        for label in ["reason=\"admission\"", "kind=\"connections\"", "kind=\"requests\""] {
+            assert!(text.contains(label), "{label}: {text}");
         }
     }
 
@@ -445,13 +455,41 @@ mod tests {
         };
         let (stream_of_session, mut two) = (stream(), stream());
         assert!(two.read_u8().await.is_err(), "a second stream of a session is one more");
-        assert!(services.metrics.encode().unwrap().contains("reason=\"tunnel_connections\""));
+        assert!(services.metrics.encode().unwrap().contains("kind=\"tunnel_connections\""));
         drop(stream_of_session);
         drop(session);
         // Nothing moves: the class ends it.
         let (_target, mut first) = (targets.recv().await.unwrap(), first);
         let ended = tokio::time::timeout(Duration::from_secs(31), first.read_u8()).await;
         assert!(ended.is_ok(), "it goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_counted_beside_streams_and_those_left_when_it_stops_apart() {
+        let (doubles, mut targets) = Doubles::new();
+        let mut services = doubles.services();
+        let (key, config) = forward();
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let service: Arc<dyn Accept> = services.get(&key).unwrap();
+        let of_service = services.metrics.service(&key);
+        let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+        let session = service.clone().session(peer).unwrap();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            let (io, client) = tokio::io::duplex(64);
+            session.accept(Inbound { io: Box::new(io), peer, local: peer });
+            held.push((client, targets.recv().await.unwrap()));
+        }
+        assert_eq!((of_service.connections.get(), of_service.streams.get()), (1, 3));
+        let draining = services.metrics.drain_connections.clone();
+        assert_eq!(draining.get(), 0);
+        services.stop(&key, Duration::from_secs(60));
+        assert_eq!(draining.get(), 1);
+        drop((session, held));
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!((of_service.connections.get(), of_service.streams.get()), (0, 0));
+        assert_eq!(draining.get(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,13 +70,13 @@ pub(super) struct Active(ServiceMetrics);
 
 impl Active {
     pub(super) fn new(metrics: &ServiceMetrics) -> Self {
-        metrics.active.inc();
+        metrics.streams.inc();
         Self(metrics.clone())
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.dec();
+        self.0.streams.dec();
     }
 }

@@ -194,7 +194,7 @@ async fn connect_answers_gost_s_bytes_and_keeps_what_came_with_the_request() {
     let closed = s.result.await.unwrap().unwrap();
     assert_eq!((closed.up, closed.down), (5, 5), "payload only");
     assert_eq!((s.metrics.bytes_up.get(), s.metrics.bytes_down.get()), (5, 5));
-    assert_eq!(s.metrics.active.get(), 0);
+    assert_eq!(s.metrics.streams.get(), 0);
 }
 
 #[tokio::test]

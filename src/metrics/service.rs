@@ -9,7 +9,7 @@ use prometheus::{
     Registry,
 };
 
-use super::opts;
+use super::{WAITS, opts};
 use crate::base::ServiceKey;
 
 const LABELS: &[&str] = &["namespace", "tunnel", "service"];
@@ -20,7 +20,8 @@ pub(super) struct ServiceFamilies(Arc<Families>);
 
 struct Families {
     bytes: IntCounterVec,
-    active: IntGaugeVec,
+    connections: IntGaugeVec,
+    streams: IntGaugeVec,
     total: IntCounterVec,
     bound: IntGaugeVec,
     certificate: IntGaugeVec,
@@ -32,6 +33,7 @@ struct Families {
     egress_denied: IntCounterVec,
     node_dials: IntCounterVec,
     refused: IntCounterVec,
+    limited: IntCounterVec,
     dropped: IntCounterVec,
     /// One value a key, so that a service that comes back while its old tunnels drain shares its
     /// series with them instead of losing them at their end.
@@ -45,8 +47,10 @@ pub struct ServiceMetrics {
     pub bytes_up: IntCounter,
     /// Payload bytes from targets to clients.
     pub bytes_down: IntCounter,
+    /// Connections of clients that are open; a multiplexed session is one.
+    pub connections: IntGauge,
     /// Streams that a handler has in hand.
-    pub active: IntGauge,
+    pub streams: IntGauge,
     /// 1 while the service's listener accepts.
     pub bound: IntGauge,
     /// Multiplexed sessions of clients that are open.
@@ -74,6 +78,7 @@ enum Kind {
     DialError,
     Egress,
     Refused,
+    Limited,
     Dropped,
 }
 
@@ -107,6 +112,11 @@ impl ServiceMetrics {
     /// `adit_refused_total{reason}`.
     pub fn refused(&self, reason: &'static str) {
         self.inner.count(Kind::Refused, reason);
+    }
+
+    /// Counts a client beyond a limit, by `adit_limiter_rejections_total{kind}`.
+    pub fn limited(&self, kind: &'static str) {
+        self.inner.count(Kind::Limited, kind);
     }
 
     /// Counts a datagram that went nowhere, by `adit_datagrams_dropped_total{reason}`.
@@ -149,7 +159,8 @@ impl Drop for Inner {
         for direction in ["up", "down"] {
             let _ = self.families.bytes.remove_label_values(&[ns, tunnel, service, direction]);
         }
-        let _ = self.families.active.remove_label_values(&plain);
+        let _ = self.families.connections.remove_label_values(&plain);
+        let _ = self.families.streams.remove_label_values(&plain);
         let _ = self.families.bound.remove_label_values(&plain);
         let _ = self.families.certificate.remove_label_values(&plain);
         let _ = self.families.mux_sessions.remove_label_values(&plain);
@@ -175,6 +186,7 @@ impl Families {
             Kind::DialError => &self.dial_errors,
             Kind::Egress => &self.egress_denied,
             Kind::Refused => &self.refused,
+            Kind::Limited => &self.limited,
             Kind::Dropped => &self.dropped,
         }
     }
@@ -185,15 +197,15 @@ impl ServiceFamilies {
         let with = |extra: &'static str| [LABELS, &[extra]].concat();
         let families = Families {
             bytes: IntCounterVec::new(opts("adit_bytes_total"), &with("direction"))?,
-            active: IntGaugeVec::new(opts("adit_connections_active"), LABELS)?,
+            connections: IntGaugeVec::new(opts("adit_connections_active"), LABELS)?,
+            streams: IntGaugeVec::new(opts("adit_streams_active"), LABELS)?,
             total: IntCounterVec::new(opts("adit_connections_total"), &with("result"))?,
             bound: IntGaugeVec::new(opts("adit_listener_bound"), LABELS)?,
             certificate: IntGaugeVec::new(opts("adit_tls_cert_expiry_seconds"), LABELS)?,
             mux_sessions: IntGaugeVec::new(opts("adit_mux_sessions"), LABELS)?,
             mux_resets: IntCounterVec::new(opts("adit_mux_resets_total"), LABELS)?,
             dial_seconds: HistogramVec::new(
-                HistogramOpts::from(opts("adit_upstream_dial_seconds"))
-                    .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0]),
+                HistogramOpts::from(opts("adit_upstream_dial_seconds")).buckets(WAITS.to_vec()),
                 LABELS,
             )?,
             dial_errors: IntCounterVec::new(
@@ -207,11 +219,14 @@ impl ServiceFamilies {
                 &[LABELS, &["node", "result"]].concat(),
             )?,
             refused: IntCounterVec::new(opts("adit_refused_total"), &with("reason"))?,
+            limited: IntCounterVec::new(opts("adit_limiter_rejections_total"), &with("kind"))?,
             dropped: IntCounterVec::new(opts("adit_datagrams_dropped_total"), &with("reason"))?,
             alive: Mutex::default(),
         };
         registry.register(Box::new(families.bytes.clone()))?;
-        registry.register(Box::new(families.active.clone()))?;
+        registry.register(Box::new(families.connections.clone()))?;
+        registry.register(Box::new(families.streams.clone()))?;
+        registry.register(Box::new(families.limited.clone()))?;
         registry.register(Box::new(families.total.clone()))?;
         registry.register(Box::new(families.bound.clone()))?;
         registry.register(Box::new(families.certificate.clone()))?;
@@ -247,7 +262,8 @@ impl ServiceFamilies {
         ServiceMetrics {
             bytes_up: families.bytes.with_label_values(&[ns, tunnel, service, "up"]),
             bytes_down: families.bytes.with_label_values(&[ns, tunnel, service, "down"]),
-            active: families.active.with_label_values(&plain),
+            connections: families.connections.with_label_values(&plain),
+            streams: families.streams.with_label_values(&plain),
             bound: families.bound.with_label_values(&plain),
             mux_sessions: families.mux_sessions.with_label_values(&plain),
             mux_resets: families.mux_resets.with_label_values(&plain),

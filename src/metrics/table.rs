@@ -16,7 +16,7 @@ const fn doc(name: &'static str, labels: &'static [&'static str], help: &'static
 
 const SERVICE: &[&str] = &["namespace", "tunnel", "service"];
 
-/// Every metric whose name begins with `adit_`.
+/// Every metric but those of the process itself (`process_`), whose names are Prometheus's own.
 pub const TABLE: &[MetricDoc] = &[
     doc("adit_build_info", &["version"], "Always 1, with the version that runs."),
     doc("adit_tunnels", &["class", "ready"], "WsTunnel objects by condition Ready."),
@@ -33,7 +33,16 @@ pub const TABLE: &[MetricDoc] = &[
         SERVICE,
         "Streams that were reset: unread data blocked their session for 30 s.",
     ),
-    doc("adit_connections_active", SERVICE, "Streams that a handler has in hand."),
+    doc(
+        "adit_connections_active",
+        SERVICE,
+        "Connections of clients that are open; a multiplexed session is one.",
+    ),
+    doc(
+        "adit_streams_active",
+        SERVICE,
+        "Streams that a handler has in hand, those of sessions too.",
+    ),
     doc(
         "adit_connections_total",
         &["namespace", "tunnel", "service", "result"],
@@ -49,6 +58,7 @@ pub const TABLE: &[MetricDoc] = &[
         &["result"],
         "Handshakes of clients (PROXY header, TLS, WebSocket) by result.",
     ),
+    doc("adit_handshake_seconds", &[], "From a client's connection to the end of its handshake."),
     doc("adit_upstream_dial_seconds", SERVICE, "From a request for a target to a stream to it."),
     doc(
         "adit_upstream_dial_errors_total",
@@ -69,7 +79,12 @@ pub const TABLE: &[MetricDoc] = &[
     doc(
         "adit_refused_total",
         &["namespace", "tunnel", "service", "reason"],
-        "What the service's own rules refused: admission, connections, requests, bypass; or its class: tunnel_connections, namespace_connections.",
+        "What the service's own rules refused: admission, bypass.",
+    ),
+    doc(
+        "adit_limiter_rejections_total",
+        &["namespace", "tunnel", "service", "kind"],
+        "What was beyond a limit of the service (connections, requests) or of its class (tunnel_connections, namespace_connections).",
     ),
     doc(
         "adit_datagrams_dropped_total",
@@ -78,6 +93,11 @@ pub const TABLE: &[MetricDoc] = &[
          malformed, stranger, name, denied, unsent.",
     ),
     doc("adit_draining", &[], "1 while the process is on its way out."),
+    doc(
+        "adit_drain_connections",
+        &[],
+        "Connections that are still open of services that stopped accepting.",
+    ),
     doc("adit_plan_steps_total", &["kind"], "Steps that the engine took to reach the desired set."),
     doc("adit_plan_seconds", &[], "Time to plan and apply a desired set."),
     doc(
@@ -90,6 +110,16 @@ pub const TABLE: &[MetricDoc] = &[
         &[],
         "0 while the newest configuration files are refused and those before them run.",
     ),
+    doc(
+        "adit_config_generation_observed",
+        &["namespace", "tunnel"],
+        "The metadata.generation of a WsTunnel that this replica acts on: after an invalid edit, the one before.",
+    ),
+    doc(
+        "adit_reconcile_errors_total",
+        &["reason"],
+        "Objects and services that came to nothing, by the reason of their condition; counted when it begins.",
+    ),
     doc("adit_kube_watch_events_total", &["kind", "verb"], "Events of watches."),
     doc("adit_kube_watch_errors_total", &["kind", "error"], "Failures of watches."),
     doc(
@@ -99,6 +129,7 @@ pub const TABLE: &[MetricDoc] = &[
     ),
     doc("adit_kube_denied_total", &["verb", "resource"], "API requests that RBAC refused."),
     doc("adit_status_patches_total", &["result"], "Writes of a WsTunnel's status."),
+    doc("adit_status_patch_seconds", &[], "Time for a write of a WsTunnel's status."),
     doc("adit_leader", &[], "1 while this replica leads: it writes statuses and Events."),
     doc(
         "adit_lease_transitions_total",
@@ -107,4 +138,11 @@ pub const TABLE: &[MetricDoc] = &[
     ),
     doc("adit_report_writes_total", &["result"], "Writes of this replica's report."),
     doc("adit_task_up", &["task"], "1 while a long task of the process runs."),
+    doc("tokio_workers", &[], "Threads that run tasks."),
+    doc("tokio_alive_tasks", &[], "Tasks that have not ended."),
+    doc(
+        "tokio_global_queue_depth",
+        &[],
+        "Tasks that wait for a thread in the queue of all threads.",
+    ),
 ];

@@ -62,7 +62,8 @@ impl TcpEndpoint {
             return;
         };
         self.keep_alive(&stream, peer);
-        let until = Instant::now() + HANDSHAKE_TIMEOUT;
+        let began = Instant::now();
+        let until = began + HANDSHAKE_TIMEOUT;
         let arriving = async {
             let mut io = AsyncIo::new(stream);
             let mut client = peer;
@@ -101,6 +102,8 @@ impl TcpEndpoint {
         };
         drop(permit);
         if let Some(inbound) = inbound {
+            count("ok");
+            metrics.handshake_seconds.observe(began.elapsed().as_secs_f64());
             to.accept(inbound);
         }
         drop(connection);

@@ -164,6 +164,7 @@ impl WsSocket {
         peer: SocketAddr,
         arriving: &Arriving,
     ) -> Option<Opened> {
+        let began = Instant::now();
         let local = stream.local_addr().ok()?;
         let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
             self.shared.count("limited");
@@ -200,7 +201,7 @@ impl WsSocket {
                 self.requests(io, connection, (within, until), arriving).await?;
             let (early, stream) = io.into_parts(&early);
             upgrade.set_up(&stream);
-            return Some(self.opened(upgrade, stream, early));
+            return Some(self.opened(upgrade, stream, early, began));
         };
         let shaking = tls::accept(io, |name| {
             connection.name = name.map(Into::into);
@@ -217,7 +218,7 @@ impl WsSocket {
                 let (upgrade, stream, early) =
                     self.requests(stream, connection, (within, until), arriving).await?;
                 upgrade.set_up(stream.get_ref().0.get_ref());
-                Some(self.opened(upgrade, stream, Chunk::from_slice(&early)))
+                Some(self.opened(upgrade, stream, Chunk::from_slice(&early), began))
             }
             Some(Err(error)) => {
                 self.shared.count("tls_failed");
@@ -294,8 +295,9 @@ impl WsSocket {
         Some((upgrade?, io, read_buf))
     }
 
-    fn opened(&self, upgrade: Upgrade, stream: impl Io, early: Chunk) -> Opened {
+    fn opened(&self, upgrade: Upgrade, stream: impl Io, early: Chunk, began: Instant) -> Opened {
         self.shared.count("ok");
+        self.shared.metrics.handshake_seconds.observe(began.elapsed().as_secs_f64());
         upgrade.opened(stream, early, self.shared.tracker.clone())
     }
 }

@@ -115,3 +115,13 @@ async fn what_a_leader_meant_to_write_is_forgotten_with_its_term() {
     writer.forget();
     assert!(writer.running.is_empty() && writer.objects.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_write_is_measured_also_when_it_fails() {
+    let mut writer = writer();
+    writer.put(write("a"));
+    assert!(writer.next().await.is_none(), "the API server is silent");
+    let seconds = &writer.metrics.status_patch_seconds;
+    assert_eq!(seconds.get_sample_count(), 1);
+    assert_eq!(seconds.get_sample_sum().round(), TIMEOUT.as_secs_f64());
+}

@@ -129,7 +129,7 @@ async fn the_port_goes_with_the_client_and_so_do_those_who_came() {
             assert!(matches!(peer.read(&mut [0]).await, Ok(0) | Err(_)));
         }
         let _ = s.result.await.unwrap();
-        assert_eq!(s.metrics.active.get(), 0);
+        assert_eq!(s.metrics.streams.get(), 0);
         // It can be had again at once.
         let again = ListenAddr { host: Some(Host::Ip([127, 0, 0, 1].into())), port };
         assert!(crate::net::listen::bind(&again).is_ok());
@@ -238,13 +238,13 @@ async fn a_client_that_reads_nothing_stops_the_port_from_taking_more() {
         peers.push(comes(port).await);
     }
     // The client's own stream, and those of whom it has not been told.
-    while s.metrics.active.get() < 1 + 128 {
+    while s.metrics.streams.get() < 1 + 128 {
         tokio::task::yield_now().await;
     }
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
-    let there = s.metrics.active.get();
+    let there = s.metrics.streams.get();
     assert!(there < 1 + 128 + 32, "{there}");
     // It reads again, and everybody comes.
     let mut session = s.session();
@@ -252,7 +252,7 @@ async fn a_client_that_reads_nothing_stops_the_port_from_taking_more() {
     for _ in 0..COME {
         streams.push(session.accept().await.unwrap());
     }
-    assert_eq!(s.metrics.active.get(), 1 + COME);
+    assert_eq!(s.metrics.streams.get(), 1 + COME);
 }
 
 #[tokio::test]

@@ -268,9 +268,9 @@ fn a_tenant_at_its_limits_takes_nothing_from_a_neighbour() {
         cluster.put(namespace, name, controller.spec(&format!("/{name}"), &[]));
         cluster.becomes(namespace, name, "Ready", "True/Ready");
     }
-    let refused = |namespace: &str, reason: &str| {
-        let labels = [&*format!("namespace=\"{namespace}\""), &*format!("reason=\"{reason}\"")];
-        controller.metric("adit_refused_total", &labels)
+    let refused = |namespace: &str, kind: &str| {
+        let labels = [&*format!("namespace=\"{namespace}\""), &*format!("kind=\"{kind}\"")];
+        controller.metric("adit_limiter_rejections_total", &labels)
     };
     let memory = || controller.metric("process_resident_memory_bytes", &[]);
     let good = Gost::client(&format!("ws://127.0.0.1:{}?path=/good", controller.front));

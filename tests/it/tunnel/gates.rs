@@ -38,6 +38,10 @@ impl Gated {
     fn refused(&self, reason: &str) -> f64 {
         self.run.metric("adit_refused_total", &format!("reason=\"{reason}\""))
     }
+
+    fn limited(&self, kind: &str) -> f64 {
+        self.run.metric("adit_limiter_rejections_total", &format!("kind=\"{kind}\""))
+    }
 }
 
 #[test]
@@ -53,7 +57,9 @@ fn connections_are_counted_for_the_service_each_client_and_a_network() {
     let _fifth = gated.tunnel("203.0.113.6").expect("five in all");
     assert!(gated.tunnel("203.0.113.6").is_none(), "six in all");
     assert!(gated.tunnel("192.0.2.3").is_none(), "six in all");
-    assert_eq!(gated.refused("connections"), 4.0);
+    assert_eq!(gated.limited("connections"), 4.0);
+    assert_eq!(gated.run.metric("adit_connections_active", "service=\"a\""), 5.0);
+    assert_eq!(gated.run.metric("adit_handshake_seconds_count", ""), 9.0);
     drop(first);
     let mut again = None;
     eventually("the place is free again", Duration::from_secs(20), || {
@@ -71,7 +77,7 @@ fn requests_are_counted_for_the_service_each_client_and_a_network() {
     assert!(gated.tunnel("192.0.2.1").is_some());
     assert!(gated.tunnel("192.0.2.1").is_none());
     assert!(gated.tunnel("203.0.113.5").is_some() && gated.tunnel("203.0.113.5").is_some());
-    assert!(gated.refused("requests") >= 1.0);
+    assert!(gated.limited("requests") >= 1.0);
 }
 
 #[test]

@@ -104,14 +104,14 @@ fn streams_without_end_are_refused_at_their_bound() {
             session.write_all(&message(&syns.collect::<Vec<_>>())).unwrap();
         }
         eventually("there are as many as there may be", WITHIN, || {
-            server.run.metric("adit_connections_active", "service=\"mws\"") == 16384.0
+            server.run.metric("adit_streams_active", "service=\"mws\"") == 16384.0
         });
         server.serves();
         assert!(server.memory() < before + 160 * MEBIBYTE, "{} MiB", server.memory() / MEBIBYTE);
         session.shutdown(std::net::Shutdown::Both).unwrap();
         let _ = reader.join().unwrap();
         eventually("they all end with their session", WITHIN, || {
-            server.run.metric("adit_connections_active", "service=\"mws\"") == 0.0
+            server.run.metric("adit_streams_active", "service=\"mws\"") == 0.0
         });
     }
 }
@@ -130,7 +130,7 @@ fn data_for_streams_that_do_not_exist_is_dropped() {
     session.write_all(&message(&odd)).unwrap();
     server.serves();
     assert!(server.memory() < before + 16 * MEBIBYTE, "{} MiB", server.memory() / MEBIBYTE);
-    assert_eq!(server.run.metric("adit_connections_active", "service=\"mws\""), 0.0);
+    assert_eq!(server.run.metric("adit_streams_active", "service=\"mws\""), 0.0);
     // It is still a session.
     assert_eq!(server.run.metric("adit_mux_sessions", "service=\"mws\""), 1.0);
 }
