@@ -176,18 +176,21 @@ fn count_tasks(metrics: &Metrics) {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_runtime_is_counted() {
         let metrics = Metrics::new().unwrap();
-        let held: Vec<_> =
-            (0..3).map(|_| tokio::task::spawn(std::future::pending::<()>())).collect();
+        let tasks = TaskTracker::new();
+        let held = CancellationToken::new();
+        (0..3).for_each(|_| drop(tasks.spawn(held.clone().cancelled_owned())));
         count_tasks(&metrics);
         assert_eq!(metrics.runtime.workers.get(), 2);
         assert!(metrics.runtime.alive_tasks.get() >= 3);
-        held.iter().for_each(tokio::task::JoinHandle::abort);
+        held.cancel();
     }
 
     #[tokio::test(start_paused = true)]

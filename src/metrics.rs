@@ -10,6 +10,9 @@ mod table;
 pub use service::ServiceMetrics;
 pub use table::{MetricDoc, TABLE};
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder, core::Collector,
@@ -22,7 +25,18 @@ const WAITS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0];
 
 /// The process's metrics. Cheap to clone; made once by `app` and handed down.
 #[derive(Clone)]
-pub struct Metrics {
+pub struct Metrics(Arc<ProcessMetrics>);
+
+impl Deref for Metrics {
+    type Target = ProcessMetrics;
+
+    fn deref(&self) -> &ProcessMetrics {
+        &self.0
+    }
+}
+
+/// Everything in [`TABLE`].
+pub struct ProcessMetrics {
     registry: Registry,
     service: ServiceFamilies,
     /// `adit_plan_steps_total{kind}`: what the engine did.
@@ -74,7 +88,6 @@ pub struct Metrics {
 }
 
 /// How the async runtime does.
-#[derive(Clone)]
 pub struct RuntimeMetrics {
     /// Threads that run tasks.
     pub workers: IntGauge,
@@ -97,7 +110,7 @@ impl Metrics {
         let seconds = |name: &str, buckets: &[f64]| {
             Histogram::with_opts(HistogramOpts::from(opts(name)).buckets(buckets.to_vec()))
         };
-        let metrics = Self {
+        let metrics = ProcessMetrics {
             handshake_seconds: seconds("adit_handshake_seconds", WAITS)?,
             drain_connections: gauge("adit_drain_connections")?,
             config_generation_observed: gauges(
@@ -169,7 +182,7 @@ impl Metrics {
         }
         let process = prometheus::process_collector::ProcessCollector::for_self();
         metrics.registry.register(Box::new(process))?;
-        Ok(metrics)
+        Ok(Self(Arc::new(metrics)))
     }
 
     /// The series of one service. They disappear from the output when the value is dropped.
