@@ -34,7 +34,7 @@ pub const EXIT_CONFIG: u8 = 64;
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(args).await,
-        Command::Controller(args) => controller::run(args).await,
+        Command::Controller(args) => controller::run(*args).await,
         Command::Sidecar(args) => sidecar::run(args).await,
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(args).await,

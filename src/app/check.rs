@@ -46,7 +46,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             None => None,
         };
     let mut out = std::io::stdout().lock();
-    match files::load_for(For::Cluster, &inputs, &line).outcome {
+    match files::load_for(For::Cluster(policy.as_ref()), &inputs, &line).outcome {
         Ok(loaded) => {
             if let Some(policy) = &policy {
                 let tunnels = files::merge(&inputs, &line).documents.tunnels;

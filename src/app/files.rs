@@ -16,6 +16,7 @@ use crate::config::lower::{LowerContext, Lowered, References, lower, lower_tunne
 use crate::config::model::ExposeConfig;
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
+use crate::control::policy::Policy;
 use crate::engine::{Claim, Desired, DesiredSet, Flaw};
 use crate::sidecar::{Inputs, Look};
 
@@ -103,12 +104,13 @@ pub(super) fn merge(inputs: &Inputs, line: &Line) -> Merged {
 }
 
 /// Who shall run what is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum For<'a> {
     /// This process.
     Here,
-    /// A cluster, as far as it is about `WsTunnel`s: what they refer to may be there.
-    Cluster,
+    /// A cluster, as far as it is about `WsTunnel`s, with these classes if they are known: what they
+    /// refer to may be there.
+    Cluster(Option<&'a Policy>),
 }
 
 /// What one configuration comes to: the GOST documents and the command line together, or a `WsTunnel`.
@@ -123,13 +125,13 @@ pub(super) struct Part<'a> {
 
 impl Merged {
     /// What was read, judged part by part, and what is wrong with the rest.
-    pub(super) fn parts(&self, who: For) -> (Vec<Part<'_>>, Vec<Diagnostic>) {
+    pub(super) fn parts(&self, who: For<'_>) -> (Vec<Part<'_>>, Vec<Diagnostic>) {
         let all = &self.documents;
         let files = read_referenced(&self.referenced());
         let context = LowerContext::files("default", &all.secrets).with_files(&files);
         let outcome = lower(&all.gost, &context).and_then(flawless);
         let mut parts = vec![Part { tunnel: None, config: &all.gost, outcome }];
-        let runs = |tunnel: &&TunnelDoc| who == For::Cluster || !tunnel.spec.suspend;
+        let runs = |tunnel: &&TunnelDoc| matches!(who, For::Cluster(_)) || !tunnel.spec.suspend;
         for tunnel in all.tunnels.iter().filter(runs) {
             let outcome = match who {
                 For::Here => {
@@ -137,7 +139,7 @@ impl Merged {
                         .of_tunnel(&tunnel.name);
                     lower_tunnel(&tunnel.spec, &context.with_files(&files)).and_then(flawless)
                 }
-                For::Cluster => cluster::judge(tunnel, &all.secrets),
+                For::Cluster(classes) => cluster::judge(tunnel, &all.secrets, classes),
             };
             parts.push(Part { tunnel: Some(tunnel), config: &tunnel.spec.config, outcome });
         }
@@ -159,7 +161,7 @@ pub(super) fn load(inputs: &Inputs, line: &Line) -> Attempt {
 }
 
 /// The same for somebody else.
-pub(super) fn load_for(who: For, inputs: &Inputs, line: &Line) -> Attempt {
+pub(super) fn load_for(who: For<'_>, inputs: &Inputs, line: &Line) -> Attempt {
     let seen = inputs.look([]);
     let merged = merge(inputs, line);
     let (all, places) = (&merged.documents, &merged.places);

@@ -37,7 +37,7 @@ pub enum Command {
     /// Run services from files and GOST's command line (the default command)
     Run(RunArgs),
     /// Run the services of the cluster's WsTunnel objects
-    Controller(ControllerArgs),
+    Controller(Box<ControllerArgs>),
     /// Run the services of a mounted folder, and follow its changes
     Sidecar(SidecarArgs),
     /// Say what is wrong with files; exit code 64 if something is

@@ -9,7 +9,7 @@ use crate::sidecar::Inputs;
 /// What is to be printed, and whether nothing is wrong.
 pub(super) fn tell(inputs: &Inputs) -> (String, bool) {
     let merged = files::merge(inputs, &Line::default());
-    let (parts, wrong) = merged.parts(For::Cluster);
+    let (parts, wrong) = merged.parts(For::Cluster(None));
     let mut lines = Lines::default();
     let empty = |part: &Part<'_>| {
         part.tunnel.is_none() && part.config.services.is_empty() && part.outcome.is_ok()

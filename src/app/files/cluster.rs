@@ -5,8 +5,9 @@ use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
 use crate::config::read::TunnelDoc;
-use crate::config::secrets::{SecretState, Secrets};
+use crate::config::secrets::{ClassCertificate, SecretState, Secrets};
 use crate::config::services::{ServiceState, Services};
+use crate::control::policy::Policy;
 use crate::crd;
 
 /// The ports of the front sockets, unless flags say otherwise.
@@ -16,7 +17,11 @@ const FRONTS: &[u16] = &[8080, 8443];
 ///
 /// # Errors
 /// What the API server or the controller would refuse by the object alone.
-pub(super) fn judge(tunnel: &TunnelDoc, secrets: &Secrets) -> Result<Lowered, ConfigErrors> {
+pub(super) fn judge(
+    tunnel: &TunnelDoc,
+    secrets: &Secrets,
+    classes: Option<&Policy>,
+) -> Result<Lowered, ConfigErrors> {
     let (namespace, config) = (&*tunnel.namespace, &tunnel.spec.config);
     let unseen = || format!("no cluster was asked; namespace {namespace:?} has to have it");
     let key = |name: &str| (namespace.to_string(), name.to_string());
@@ -26,8 +31,14 @@ pub(super) fn judge(tunnel: &TunnelDoc, secrets: &Secrets) -> Result<Lowered, Co
     }
     let service = |name: &str| (key(name), ServiceState::Unread(unseen()));
     let services = Services(config.service_refs().into_iter().map(service).collect());
+    let class = classes.and_then(|classes| classes.class(Some(&tunnel.spec.class_name)));
+    let certificate = class.filter(|class| class.default_certificate.is_some());
+    let state = SecretState::Unread("no cluster was asked".into());
+    let certificate =
+        certificate.map(|class| ClassCertificate { class: &class.name, state: &state });
     let context = LowerContext::controller(namespace, &secrets, FRONTS)
         .with_services(&services)
+        .with_class_certificate(certificate)
         .of_tunnel(&tunnel.name);
     let lowered = lower_tunnel(&tunnel.spec, &context).and_then(flawless);
     let misfits = misfits(tunnel);

@@ -65,6 +65,15 @@ fn a_class_file_is_checked_and_tunnels_against_it() {
         .unwrap();
     let (code, printed) = adit_on(&["check", &flag], &tunnel);
     assert_eq!(code, Some(0), "{printed}");
+
+    let text = "classes: [{name: a, default: true, namespaces: {all: true}, \
+                defaultCertificate: {secret: front}}]";
+    std::fs::write(&classes, text).unwrap();
+    let bare = "{apiVersion: adit.dev/v1alpha1, kind: WsTunnel, metadata: {name: t}, spec: {services: [\
+                {name: s, addr: ':8443', handler: {type: http}, listener: {type: wss}}]}}";
+    let (code, printed) = adit_on(&["check", &flag], bare);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("default certificate of class \"a\"") && !printed.contains("self-"));
 }
 
 #[test]
