@@ -232,7 +232,7 @@ mod tests {
         use crate::config::lower::{LowerContext, lower_tunnel};
         use crate::config::secrets::Secrets;
         let front = Front::parse("ws://h:80", None).unwrap();
-        let spec = serde_json::from_value(Attempt::new(&front).spec()).unwrap();
+        let spec = serde_json::from_value(Attempt::new(&front, None).spec()).unwrap();
         let secrets = Secrets::default();
         let context = LowerContext::controller("n", &secrets, &[8080, 8443]);
         let lowered = lower_tunnel(&spec, &context).unwrap();

@@ -2,20 +2,21 @@
 
 mod agenda;
 pub(super) mod counted;
+mod look;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::News;
 use super::certificates::Unusable;
-use super::events::{Note, notes};
-use super::expose::{Keeper, wishes};
+use super::events::Note;
+use super::expose::Keeper;
 use super::fleet::Fleet;
 use super::lease::Leadership;
 use super::object::{Key, Object};
@@ -23,15 +24,15 @@ use super::policy::{Labels, Policy};
 use super::report::{self, Tunnels};
 use super::secrets::Reader;
 use super::services::Directory;
-use super::status::{Facts, Status};
 use super::store::Store;
 use super::translate::{Outside, Translation, Translator};
 use super::watch::Change;
-use super::writer::{Write, Writer, Written};
+use super::writer::Writer;
 use crate::engine::{DesiredSet, Engine, Snapshot};
 use crate::metrics::Metrics;
 use agenda::Agenda;
 use counted::Counted;
+pub(super) use parts::Parts;
 
 /// Between looks at all objects when nothing happens: certificates end by themselves.
 const LOOK: Duration = Duration::from_secs(60);
@@ -39,12 +40,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How long the first translation waits for what objects refer to, since the start: an API server
 /// that does not give it must not keep the other objects from serving.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How long the other replicas may take to run what this one runs before it is said of them. A
-/// report is written once a second at most.
-const LAG: Duration = Duration::from_secs(3);
-/// How long no replica may be ready before that is said: a process that restarts is not worth it.
-const NOBODY: Duration = Duration::from_secs(15);
 
 /// Everything that the loop owns.
 pub(super) struct Reconciler {
@@ -98,69 +93,7 @@ struct Since {
     at: Instant,
 }
 
-/// What the loop is made with.
-pub(super) struct Parts {
-    pub(super) store: Store,
-    pub(super) secrets: Reader,
-    pub(super) services: Directory,
-    pub(super) services_wanted: watch::Sender<bool>,
-    pub(super) translator: Translator,
-    pub(super) policy: watch::Receiver<Arc<Policy>>,
-    /// The labels of namespaces, once they are known.
-    pub(super) labels: watch::Receiver<Option<Arc<Labels>>>,
-    pub(super) writer: Writer,
-    pub(super) keeper: Keeper,
-    pub(super) engine: Engine,
-    pub(super) fronts: Vec<u16>,
-    pub(super) leadership: Leadership,
-    pub(super) fleet: watch::Receiver<Arc<Fleet>>,
-    /// What this replica is called.
-    pub(super) replica: Arc<str>,
-    /// Hears what this replica runs.
-    pub(super) reports: watch::Sender<Option<Arc<Tunnels>>>,
-    pub(super) listed: watch::Sender<bool>,
-    pub(super) events: mpsc::Sender<Note>,
-    pub(super) metrics: Metrics,
-}
-
 impl Reconciler {
-    /// A loop that has seen nothing yet.
-    pub(super) fn new(parts: Parts) -> Self {
-        Self {
-            snapshots: parts.engine.snapshot(),
-            store: parts.store,
-            secrets: parts.secrets,
-            services: parts.services,
-            services_wanted: parts.services_wanted,
-            patience: Instant::now() + PATIENCE,
-            translator: parts.translator,
-            policy: parts.policy,
-            labels: parts.labels,
-            governed: false,
-            governs_by: None,
-            unusable: Unusable::default(),
-            writer: parts.writer,
-            keeper: parts.keeper,
-            engine: parts.engine,
-            fronts: parts.fronts,
-            translation: Translation::default(),
-            revision: 0,
-            since: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            leads: false,
-            leadership: parts.leadership,
-            fleet: parts.fleet,
-            replica: parts.replica,
-            reports: parts.reports,
-            nobody: None,
-            held: None,
-            counted: Counted::new(parts.metrics.clone()),
-            listed: parts.listed,
-            events: parts.events,
-            metrics: parts.metrics,
-        }
-    }
-
     /// Runs until nobody sends changes any more.
     pub(super) async fn run(mut self, news: &mut mpsc::Receiver<News>) {
         let mut agenda = Agenda::default();
@@ -420,128 +353,6 @@ impl Reconciler {
             }
             changed
         });
-    }
-
-    /// Compares every object's status with what it should say, and writes the difference.
-    fn look_at_all(&mut self) {
-        let keys: Vec<_> = self.translation.verdicts.keys().cloned().collect();
-        self.touched.clear();
-        if !self.leads {
-            return;
-        }
-        self.keep();
-        let looked = self.look(keys);
-        let policy = self.translator.policy();
-        let class = |key: &Key| {
-            let class =
-                self.store.get(key).and_then(|object| policy.class(object.class.as_deref()));
-            class.map_or("", |class| &*class.name)
-        };
-        let classes = policy.classes().map(|class| &*class.name);
-        self.counted.looked(classes, looked.iter().map(|(key, status)| (class(key), status)));
-    }
-
-    /// Sees to what leads to exposed services: also while no replica is ready, as endpoints have to
-    /// say just that.
-    fn keep(&mut self) {
-        let fleet = self.fleet.borrow().clone();
-        let unknown = self.revision == 0 || self.snapshots.borrow().draining;
-        let Some(members) = &fleet.members else { return };
-        if unknown || !self.leadership.still_leader() {
-            return;
-        }
-        let made = (&self.translator, &self.translation);
-        let wishes = wishes(self.keeper.instance(), &self.store, made, members);
-        self.keeper.keep(&wishes, members);
-    }
-
-    /// The same for objects that only had their status written: what it should say is what it was.
-    fn look_at_touched(&mut self) {
-        let keys: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
-        self.look(keys);
-    }
-
-    fn look(&mut self, keys: Vec<Key>) -> Vec<(Key, Status)> {
-        let snapshot = self.snapshots.borrow().clone();
-        let fleet = self.fleet.borrow().clone();
-        // The process on its way out says nothing: the next one knows better.
-        if snapshot.draining || self.revision == 0 || !self.leads || !fleet.listed {
-            return Vec::new();
-        }
-        if !self.leadership.still_leader() {
-            return Vec::new();
-        }
-        if fleet.own || !fleet.others.is_empty() {
-            self.nobody = None;
-        } else {
-            let until = *self.nobody.get_or_insert_with(Instant::now) + NOBODY;
-            if Instant::now() < until {
-                self.held = Some(until);
-                return Vec::new();
-            }
-        }
-        let now = Timestamp::now();
-        let looked = |key: Key| {
-            let status = self.look_at(&key, &snapshot, &fleet, now)?;
-            Some((key, status))
-        };
-        keys.into_iter().filter_map(looked).collect()
-    }
-
-    /// What the object shall say; it is written if it does not say so yet.
-    fn look_at(
-        &mut self,
-        key: &Key,
-        snapshot: &Snapshot,
-        fleet: &Fleet,
-        now: Timestamp,
-    ) -> Option<Status> {
-        let verdict = self.translation.verdicts.get(key)?;
-        let object = self.store.get(key)?;
-        let since = self.since.get(key).filter(|since| since.revision <= snapshot.revision)?;
-        self.translator.granted(object, verdict, snapshot, now);
-        let ledger = &self.translator.ledger;
-        let (fronts, replica) = (&*self.fronts, &*self.replica);
-        let (ports, standings) = (&self.translator.ports, self.keeper.standings());
-        let secrets = self.secrets.digest(self.translator.used_by(object));
-        let facts = Facts {
-            object,
-            verdict,
-            snapshot,
-            ledger,
-            ports,
-            standings,
-            fronts,
-            fleet,
-            replica,
-            secrets: secrets.as_deref(),
-        };
-        let before = self.writer.intended(object);
-        let patience = since.at + LAG;
-        if Instant::now() < patience && facts.waits_for_others() {
-            self.held = Some(self.held.map_or(patience, |held| held.min(patience)));
-            return Some(before.clone());
-        }
-        let status = facts.status(before, now)?;
-        // Somebody may have seen a newer spec than we have.
-        let newer = before.observed_generation.is_some_and(|seen| seen > object.generation);
-        if status != *before && !newer {
-            self.writer.put(Write::new(object, object.status.clone(), status.clone()));
-        }
-        Some(status)
-    }
-
-    fn written(&mut self, written: Option<Written>) {
-        let Some(written) = written else { return };
-        // The watch may have been faster than the answer.
-        if let Some(object) = self.store.get(&written.key).filter(|o| o.uid == written.uid) {
-            self.writer.seen(object);
-        }
-        if let Some(note) = notes(&written)
-            && self.events.try_send(note).is_err()
-        {
-            tracing::debug!(object = %written.key, "an Event was dropped: too many wait");
-        }
     }
 }
 

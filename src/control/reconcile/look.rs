@@ -1,0 +1,143 @@
+//! What objects should say, against what they say.
+
+use jiff::Timestamp;
+use tokio::time::{Duration, Instant};
+
+use super::Reconciler;
+use crate::control::events::notes;
+use crate::control::expose::wishes;
+use crate::control::fleet::Fleet;
+use crate::control::object::Key;
+use crate::control::status::{Facts, Status};
+use crate::control::writer::{Write, Written};
+use crate::engine::Snapshot;
+
+/// How long the other replicas may take to run what this one runs before it is said of them. A
+/// report is written once a second at most.
+const LAG: Duration = Duration::from_secs(3);
+/// How long no replica may be ready before that is said: a process that restarts is not worth it.
+const NOBODY: Duration = Duration::from_secs(15);
+
+impl Reconciler {
+    /// Compares every object's status with what it should say, and writes the difference.
+    pub(super) fn look_at_all(&mut self) {
+        let keys: Vec<_> = self.translation.verdicts.keys().cloned().collect();
+        self.touched.clear();
+        if !self.leads {
+            return;
+        }
+        self.keep();
+        let looked = self.look(keys);
+        let policy = self.translator.policy();
+        let class = |key: &Key| {
+            let class =
+                self.store.get(key).and_then(|object| policy.class(object.class.as_deref()));
+            class.map_or("", |class| &*class.name)
+        };
+        let classes = policy.classes().map(|class| &*class.name);
+        self.counted.looked(classes, looked.iter().map(|(key, status)| (class(key), status)));
+    }
+
+    /// Sees to what leads to exposed services: also while no replica is ready, as endpoints have to
+    /// say just that.
+    fn keep(&mut self) {
+        let fleet = self.fleet.borrow().clone();
+        let unknown = self.revision == 0 || self.snapshots.borrow().draining;
+        let Some(members) = &fleet.members else { return };
+        if unknown || !self.leadership.still_leader() {
+            return;
+        }
+        let made = (&self.translator, &self.translation);
+        let wishes = wishes(self.keeper.instance(), &self.store, made, members);
+        self.keeper.keep(&wishes, members);
+    }
+
+    /// The same for objects that only had their status written: what it should say is what it was.
+    pub(super) fn look_at_touched(&mut self) {
+        let keys: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
+        self.look(keys);
+    }
+
+    fn look(&mut self, keys: Vec<Key>) -> Vec<(Key, Status)> {
+        let snapshot = self.snapshots.borrow().clone();
+        let fleet = self.fleet.borrow().clone();
+        // The process on its way out says nothing: the next one knows better.
+        if snapshot.draining || self.revision == 0 || !self.leads || !fleet.listed {
+            return Vec::new();
+        }
+        if !self.leadership.still_leader() {
+            return Vec::new();
+        }
+        if fleet.own || !fleet.others.is_empty() {
+            self.nobody = None;
+        } else {
+            let until = *self.nobody.get_or_insert_with(Instant::now) + NOBODY;
+            if Instant::now() < until {
+                self.held = Some(until);
+                return Vec::new();
+            }
+        }
+        let now = Timestamp::now();
+        let looked = |key: Key| {
+            let status = self.look_at(&key, &snapshot, &fleet, now)?;
+            Some((key, status))
+        };
+        keys.into_iter().filter_map(looked).collect()
+    }
+
+    /// What the object shall say; it is written if it does not say so yet.
+    fn look_at(
+        &mut self,
+        key: &Key,
+        snapshot: &Snapshot,
+        fleet: &Fleet,
+        now: Timestamp,
+    ) -> Option<Status> {
+        let verdict = self.translation.verdicts.get(key)?;
+        let object = self.store.get(key)?;
+        let since = self.since.get(key).filter(|since| since.revision <= snapshot.revision)?;
+        self.translator.granted(object, verdict, snapshot, now);
+        let ledger = &self.translator.ledger;
+        let (fronts, replica) = (&*self.fronts, &*self.replica);
+        let (ports, standings) = (&self.translator.ports, self.keeper.standings());
+        let secrets = self.secrets.digest(self.translator.used_by(object));
+        let facts = Facts {
+            object,
+            verdict,
+            snapshot,
+            ledger,
+            ports,
+            standings,
+            fronts,
+            fleet,
+            replica,
+            secrets: secrets.as_deref(),
+        };
+        let before = self.writer.intended(object);
+        let patience = since.at + LAG;
+        if Instant::now() < patience && facts.waits_for_others() {
+            self.held = Some(self.held.map_or(patience, |held| held.min(patience)));
+            return Some(before.clone());
+        }
+        let status = facts.status(before, now)?;
+        // Somebody may have seen a newer spec than we have.
+        let newer = before.observed_generation.is_some_and(|seen| seen > object.generation);
+        if status != *before && !newer {
+            self.writer.put(Write::new(object, object.status.clone(), status.clone()));
+        }
+        Some(status)
+    }
+
+    pub(super) fn written(&mut self, written: Option<Written>) {
+        let Some(written) = written else { return };
+        // The watch may have been faster than the answer.
+        if let Some(object) = self.store.get(&written.key).filter(|o| o.uid == written.uid) {
+            self.writer.seen(object);
+        }
+        if let Some(note) = notes(&written)
+            && self.events.try_send(note).is_err()
+        {
+            tracing::debug!(object = %written.key, "an Event was dropped: too many wait");
+        }
+    }
+}

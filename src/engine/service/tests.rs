@@ -1,0 +1,163 @@
+use tokio::io::AsyncReadExt;
+
+use super::*;
+use crate::config::model::{Admission, Gates, Limits, Terms};
+use crate::engine::Desired;
+use crate::engine::tests::{Doubles, forward};
+
+/// A client's end, and whether it was closed without a word.
+async fn comes(service: &Service, last: u8) -> (tokio::io::DuplexStream, bool) {
+    let (io, mut client) = tokio::io::duplex(64);
+    let peer = SocketAddr::from(([10, 0, 0, last], 1));
+    service.accept(Inbound { io: Box::new(io), peer, local: peer });
+    let heard = tokio::time::timeout(Duration::from_millis(1), client.read_u8()).await;
+    (client, heard.is_ok())
+}
+
+fn gated(gates: Gates) -> (ServiceKey, Arc<ServiceConfig>) {
+    let (key, config) = forward();
+    (key, Arc::new(ServiceConfig { gates, ..(*config).clone() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_beyond_the_gates_is_closed_and_counted() {
+    let (doubles, mut targets) = Doubles::new();
+    let mut services = doubles.services();
+    let admission = Admission {
+        name: "a".into(),
+        whitelist: false,
+        nets: vec!["10.0.0.66/32".parse().unwrap()],
+    };
+    let (key, config) = gated(Gates {
+        admissions: vec![Arc::new(admission)],
+        connections: Some(Arc::new(Limits { service: None, each: Some(1), nets: vec![] })),
+        requests: Some(Arc::new(Limits { service: None, each: Some(0.1), nets: vec![] })),
+        ..Default::default()
+    });
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service = services.get(&key).unwrap();
+    assert!(comes(&service, 66).await.1, "not admitted");
+    let (first, refused) = comes(&service, 1).await;
+    assert!(!refused);
+    assert!(comes(&service, 1).await.1, "one connection each");
+    let target = targets.recv().await.unwrap();
+    drop((first, target));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(comes(&service, 1).await.1, "one request in ten seconds, and no burst is left");
+    // A change of something else forgets nothing.
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    assert!(comes(&service, 1).await.1);
+    assert!(!comes(&service, 2).await.1, "others still come");
+    let text = services.metrics.encode().unwrap();
+    for label in ["reason=\"admission\"", "kind=\"connections\"", "kind=\"requests\""] {
+        assert!(text.contains(label), "{label}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_streams_of_one_connection_are_one_connection() {
+    let (doubles, _targets) = Doubles::new();
+    let mut services = doubles.services();
+    let one = Limits { service: Some(1), each: None, nets: vec![] };
+    let (key, config) = gated(Gates { connections: Some(Arc::new(one)), ..Default::default() });
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service: Arc<dyn Accept> = services.get(&key).unwrap();
+    let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+    let session = service.clone().session(peer).unwrap();
+    for _ in 0..3 {
+        let (io, _) = tokio::io::duplex(64);
+        session.accept(Inbound { io: Box::new(io), peer, local: peer });
+    }
+    assert!(service.clone().session(peer).is_none());
+    drop(session);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(service.session(peer).is_some(), "its place is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_of_a_class_count_streams_and_sessions_of_all_its_services() {
+    let (doubles, mut targets) = Doubles::new();
+    let mut services = doubles.services();
+    let (key, config) = forward();
+    let terms = Terms {
+        connections_of_tunnel: 2,
+        connections_of_namespace: 10,
+        idle_timeout: Some(Duration::from_secs(30)),
+        ..Terms::default()
+    };
+    let terms = Some(Arc::new(terms));
+    let (claim, drain) = Default::default();
+    let desired = Desired { config: config.clone(), claim, drain, closed: false, terms };
+    services.tenants.govern(&[(key.clone(), desired)].into());
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service = services.get(&key).unwrap();
+    let (first, refused) = comes(&service, 1).await;
+    assert!(!refused);
+    let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+    let session = service.clone().session(peer).unwrap();
+    assert!(service.clone().session(peer).is_none());
+    let stream = || {
+        let (io, client) = tokio::io::duplex(64);
+        session.accept(Inbound { io: Box::new(io), peer, local: peer });
+        client
+    };
+    let (stream_of_session, mut two) = (stream(), stream());
+    assert!(two.read_u8().await.is_err(), "a second stream of a session is one more");
+    assert!(services.metrics.encode().unwrap().contains("kind=\"tunnel_connections\""));
+    drop(stream_of_session);
+    drop(session);
+    // Nothing moves: the class ends it.
+    let (_target, mut first) = (targets.recv().await.unwrap(), first);
+    let ended = tokio::time::timeout(Duration::from_secs(31), first.read_u8()).await;
+    assert!(ended.is_ok(), "it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_counted_beside_streams_and_those_left_when_it_stops_apart() {
+    let (doubles, mut targets) = Doubles::new();
+    let mut services = doubles.services();
+    let (key, config) = forward();
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service: Arc<dyn Accept> = services.get(&key).unwrap();
+    let of_service = services.metrics.service(&key);
+    let peer = SocketAddr::from(([10, 0, 0, 1], 1));
+    let session = service.clone().session(peer).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let (io, client) = tokio::io::duplex(64);
+        session.accept(Inbound { io: Box::new(io), peer, local: peer });
+        held.push((client, targets.recv().await.unwrap()));
+    }
+    assert_eq!((of_service.connections.get(), of_service.streams.get()), (1, 3));
+    let draining = services.metrics.drain_connections.clone();
+    assert_eq!(draining.get(), 0);
+    services.stop(&key, Duration::from_secs(60));
+    assert_eq!(draining.get(), 1);
+    drop((session, held));
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!((of_service.connections.get(), of_service.streams.get()), (0, 0));
+    assert_eq!(draining.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_comes_after_the_stop_is_ended() {
+    let (doubles, mut targets) = Doubles::new();
+    let mut services = doubles.services();
+    let (key, config) = forward();
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service = services.get(&key).unwrap();
+    services.stop(&key, Duration::from_secs(60));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (io, mut client) = tokio::io::duplex(64);
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    service.accept(Inbound { io: Box::new(io), peer: addr, local: addr });
+    let ended = tokio::time::timeout(Duration::from_secs(600), client.read_u8()).await;
+    assert!(ended.is_ok(), "it goes on");
+    drop(targets.try_recv());
+}
