@@ -110,11 +110,11 @@ fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diag
         let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
         let raw = &tunnel.spec.config;
         let key = |name: &str| ServiceKey::new(origin.clone(), name);
-        let services: Vec<_> =
-            raw.services.iter().filter_map(|s| loaded.services.get(&key(&s.name))).collect();
-        let services = services.into_iter().map(|service| {
-            let name = &service.config.name;
-            (&*service.config, loaded.exposures.get(&key(name)))
+        let services = raw.services.iter().filter_map(|service| {
+            let key = key(&service.name);
+            let whole = loaded.services.get(&key).map(|desired| &*desired.config);
+            let config = whole.or_else(|| loaded.outlines.get(&key))?;
+            Some((config, loaded.exposures.get(&key)))
         });
         let reserved = Reserved { fronts: &FRONTS, admin: ADMIN };
         let refused = refusals(class, &tunnel.namespace, raw, services, reserved);

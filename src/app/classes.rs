@@ -16,13 +16,22 @@ pub(super) struct Classes {
     inputs: Inputs,
     fronts: Vec<u16>,
     admin: Option<u16>,
+    /// Only some namespaces are watched: nobody can ask for the labels of all.
+    namespaced: bool,
     seen: Look,
 }
 
 impl Classes {
     /// The file, or folder, for a process with these ports.
     pub(super) fn new(path: &Path, fronts: Vec<u16>, admin: Option<u16>) -> Self {
-        Self { inputs: Inputs::folder(path), fronts, admin, seen: Look::default() }
+        let (inputs, seen) = (Inputs::folder(path), Look::default());
+        Self { inputs, fronts, admin, namespaced: false, seen }
+    }
+
+    /// The same for a process that watches these namespaces only, if any.
+    #[must_use]
+    pub(super) fn within(self, namespaces: &[String]) -> Self {
+        Self { namespaced: !namespaces.is_empty(), ..self }
     }
 
     /// Reads it.
@@ -45,7 +54,14 @@ impl Classes {
             return Err(ConfigErrors(errors));
         }
         let texts = files.iter().map(|file| (&*file.name, &*file.text));
-        Policy::read(texts, Reserved { fronts: &self.fronts, admin: self.admin })
+        let policy = Policy::read(texts, Reserved { fronts: &self.fronts, admin: self.admin })?;
+        if self.namespaced && policy.needs_labels() {
+            let message = "matchLabels needs all namespaces, and --namespace leaves some out; write \
+                           names";
+            let error = Diagnostic::new("classes", Reason::Invalid, message);
+            return Err(ConfigErrors::one(error));
+        }
+        Ok(policy)
     }
 
     /// Takes changes over for as long as the process lives. A file that is wrong changes nothing:

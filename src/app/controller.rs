@@ -40,8 +40,9 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         "--front-https: has the port of --front-http; choose another one"
     );
     let classes = args.classes.as_deref();
-    let mut classes =
+    let classes =
         classes.map(|path| Classes::new(path, front_ports.clone(), Some(args.admin.port)));
+    let mut classes = classes.map(|classes| classes.within(&args.namespace));
     let policy = match &mut classes {
         Some(classes) => classes.load().context("--classes")?,
         None => Policy::built_in(),

@@ -13,7 +13,7 @@ use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::files::{Files, Need, referenced};
 use crate::config::lower::{LowerContext, Lowered, References, lower, lower_tunnel};
-use crate::config::model::ExposeConfig;
+use crate::config::model::{ExposeConfig, ServiceConfig};
 use crate::config::raw;
 use crate::config::read::{Documents, TunnelDoc, read};
 use crate::control::policy::Policy;
@@ -27,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub services: BTreeMap<ServiceKey, Desired>,
+    /// Those that a cluster would not serve before it has what they refer to.
+    pub outlines: BTreeMap<ServiceKey, ServiceConfig>,
     /// Which of them a Service would lead to, in a cluster.
     pub exposures: BTreeMap<ServiceKey, ExposeConfig>,
     /// What the files say of the process.
@@ -241,6 +243,10 @@ fn take(
             loaded.warnings.extend(lowered.warnings);
             let closed = |references: &&References| !references.missing.is_empty();
             loaded.unresolved += lowered.references.values().filter(closed).count();
+            let outlines = lowered.outlines.into_iter();
+            loaded.outlines.extend(
+                outlines.map(|config| (ServiceKey::new(origin.clone(), &config.name), config)),
+            );
             let exposures = lowered.exposures.into_iter();
             loaded.exposures.extend(
                 exposures.map(|(name, expose)| (ServiceKey::new(origin.clone(), &name), expose)),

@@ -18,6 +18,7 @@ mod handler;
 mod limits;
 mod listener;
 mod mux;
+mod outline;
 mod references;
 mod resolve;
 mod scope;
@@ -144,6 +145,8 @@ pub struct Lowered {
     pub exposures: BTreeMap<Arc<str>, ExposeConfig>,
     /// `spec.drain.timeout` of a `WsTunnel`.
     pub drain: Option<Duration>,
+    /// The services that must not run as long as something is missing, as they would be without it.
+    pub outlines: Vec<ServiceConfig>,
     /// What is allowed but worth a word, those of the services among them.
     pub warnings: Vec<Diagnostic>,
     /// What is known of the references of each service that has some, by its name. One with
@@ -199,7 +202,10 @@ pub fn lower_tunnel(
     }
     let services = services(&spec.config, context, &mut findings);
     let exposures = expose::lower_all(&spec.config.services, context, &mut findings);
-    finish(services, context, Lowered { exposures, drain, ..Lowered::default() }, findings)
+    let lowered = Lowered { exposures, drain, ..Lowered::default() };
+    let mut lowered = finish(services, context, lowered, findings)?;
+    lowered.outlines = outline::outlines(&spec.config, context, &lowered.references);
+    Ok(lowered)
 }
 
 /// Whether an error is only about what lies outside of the configuration, a file that was not read or

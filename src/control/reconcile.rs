@@ -71,6 +71,8 @@ pub(super) struct Reconciler {
     touched: BTreeSet<Key>,
     /// Whether this process leads, as far as the loop has heard.
     leads: bool,
+    /// When that changed.
+    led_since: Instant,
     leadership: Leadership,
     fleet: watch::Receiver<Arc<Fleet>>,
     replica: Arc<str>,
@@ -228,12 +230,18 @@ impl Reconciler {
     /// count, so that nobody is cut for want of an answer. Whether it does.
     fn govern(&mut self) -> bool {
         let (policy, labels) = (self.policy.borrow().clone(), self.labels.borrow().clone());
-        if policy.needs_labels() && labels.is_none() {
-            return false;
-        }
+        let unlabelled = policy.needs_labels() && labels.is_none();
         self.secrets.want_of_classes(self.translator.default_certificates(&policy));
         let until = *self.governs_by.get_or_insert_with(|| Instant::now() + PATIENCE);
-        if !self.secrets.settled_of_classes() && Instant::now() < until {
+        let over = until <= Instant::now();
+        if !self.secrets.settled_of_classes() && !over {
+            return false;
+        }
+        // The first classes cannot wait for ever: who has no labels that we know is not served.
+        if unlabelled && (self.governed || !over) {
+            if over {
+                tracing::warn!("the classes before go on until namespaces can be listed");
+            }
             return false;
         }
         self.governs_by = None;
@@ -274,6 +282,7 @@ impl Reconciler {
     /// Leadership was won or lost: who wins begins with what is stored and rewrites nothing of it.
     fn lead(&mut self) {
         self.leads = self.leadership.still_leader();
+        self.led_since = Instant::now();
         self.translator.lead(self.leads);
         self.writer.forget();
         self.keeper.forget();

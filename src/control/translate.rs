@@ -19,6 +19,7 @@ use super::claim::{Ledger, digest_of_port};
 use super::expose::{Allocation, Slot};
 use super::object::{Key, Object};
 use super::policy::{Class, Labels, Policy, Selected};
+use super::status::ACCEPTED;
 use crate::base::{ListenAddr, Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
@@ -63,7 +64,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Good {
     /// The services in the spec's order, each with the digest of its claim.
     pub(crate) services: Vec<(Arc<ServiceConfig>, Arc<str>)>,
-    /// Which of them a Service leads to, by name.
+    /// Those that must not serve yet, as they would be without what they refer to.
+    pub(crate) outlines: Vec<ServiceConfig>,
+    /// Which of all of them a Service leads to, by name.
     pub(crate) exposures: BTreeMap<Arc<str>, ExposeConfig>,
     /// The generation of the spec that this is.
     pub(crate) generation: i64,
@@ -243,7 +246,7 @@ impl Translator {
                 continue;
             }
             let verdict = match policy.select(object.class.as_deref()) {
-                Selected::Foreign => Verdict::Foreign,
+                Selected::Foreign => self.abandoned(object),
                 Selected::None => admission::no_class(),
                 Selected::Class(class) => {
                     let beyond = beyond.contains(&*object.uid);
@@ -262,6 +265,19 @@ impl Translator {
         self.seen.retain(|uid, _| uids.contains(&**uid));
         self.ledger.keep_objects(&uids);
         outcome
+    }
+
+    /// An object of a class that is not ours. Was it until now, that is said once: nobody else may
+    /// ever write to it again.
+    fn abandoned(&mut self, object: &Object) -> Verdict {
+        if self.seen.contains_key(&object.uid) {
+            let said = object.status.condition(ACCEPTED);
+            if said.is_none_or(|said| said.reason != Reason::NoClass.as_str()) {
+                return admission::gone_class(object.class.as_deref().unwrap_or_default());
+            }
+            self.seen.remove(&object.uid);
+        }
+        Verdict::Foreign
     }
 
     /// Notes who was given what by the plan behind `snapshot`.
@@ -318,7 +334,11 @@ impl Translator {
         }
         match outcome {
             Ok(good) => Verdict::Valid(good),
-            Err(errors) => Verdict::Rejected { errors, previous: previous() },
+            Err(errors) => {
+                // What was suspended did not run, and a mistake does not start it.
+                let ran = seen.last.as_ref().is_some_and(|last| !last.is_suspended());
+                Verdict::Rejected { errors, previous: ran.then(previous).flatten() }
+            }
         }
     }
 

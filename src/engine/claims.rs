@@ -10,7 +10,7 @@ use crate::config::model::{HostPattern, ServerTls, WsListenerConfig, WsPath};
 #[derive(Default)]
 pub(super) struct Claims<'a> {
     by_path: BTreeMap<&'a str, Vec<(&'a ServiceKey, &'a [HostPattern])>>,
-    /// TLS policies by host; `None` is any.
+    /// TLS policies by host, also of who wrote none; `None` is any host.
     policies: BTreeMap<Option<&'a HostPattern>, (&'a ServiceKey, &'a ServerTls)>,
 }
 
@@ -47,15 +47,28 @@ impl<'a> Claims<'a> {
         if let Some((holder, _)) = same.or(foreign) {
             return Err(Conflict::Path(holder));
         }
-        if let Some(tls) = config.tls.as_deref().filter(|tls| tls.is_own()) {
+        if let Some(tls) = config.tls.as_deref() {
             let any = hosts.is_empty().then_some(None);
             let patterns = || any.into_iter().chain(hosts.iter().map(Some));
+            let stands = |(holder, theirs): &&(&ServiceKey, &ServerTls)| {
+                let foreign = holder.origin.namespace() != key.origin.namespace();
+                match (theirs.is_own(), tls.is_own()) {
+                    (true, true) => *theirs != tls,
+                    // It is inherited.
+                    (true, false) => false,
+                    // What an incumbent's clients see is not another namespace's to change.
+                    (false, _) => foreign && *theirs != tls,
+                }
+            };
             let mut others = patterns().filter_map(|host| self.policies.get(&host));
-            if let Some((holder, _)) = others.find(|(_, theirs)| *theirs != tls) {
+            if let Some((holder, _)) = others.find(stands) {
                 return Err(Conflict::Policy(holder));
             }
             for host in patterns() {
-                self.policies.entry(host).or_insert((key, tls));
+                let policy = self.policies.entry(host).or_insert((key, tls));
+                if tls.is_own() && !policy.1.is_own() {
+                    *policy = (key, tls);
+                }
             }
         }
         self.by_path.entry(path).or_default().push((key, hosts));

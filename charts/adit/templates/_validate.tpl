@@ -5,6 +5,17 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- define "adit.validate" -}}
 {{- $errors := list }}
 
+{{- if not .Values.classes }}
+{{- $errors = append $errors "classes: there is none, so nobody would be served. Leave it out for the one of the chart, or write one." }}
+{{- end }}
+{{- $names := list }}
+{{- range .Values.classes }}
+{{- if has .name $names }}
+{{- $errors = append $errors (printf "classes: two have the name %s. Rename one." .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
+
 {{- $least := int (include "adit.leastGracePeriod" .) }}
 {{- if lt (int (include "adit.gracePeriod" .)) $least }}
 {{- $errors = append $errors (printf "terminationGracePeriodSeconds: %d is less than drain.shutdownDelaySeconds + drain.timeoutSeconds + 10 = %d: tunnels that still drain would be cut. Leave it out, or shorten the drain." (int .Values.terminationGracePeriodSeconds) $least) }}
@@ -18,8 +29,8 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- if .Values.front.ingress.enabled }}
 {{- $external = append $external "front.ingress.enabled: true" }}
 {{- end }}
-{{- if and $external (not .Values.front.allowOpenProxies) }}
-{{- $errors = append $errors (printf "%s: this opens the front to clients outside the cluster, and a WsTunnel without authentication is then an open proxy into it. If you know who may create WsTunnels and who reaches the front, set front.allowOpenProxies=true." (join ", " $external)) }}
+{{- if and $external (include "adit.openClasses" . | trim) (not .Values.front.allowOpenProxies) }}
+{{- $errors = append $errors (printf "%s: this opens the front to clients outside the cluster, and a WsTunnel without authentication is then an open proxy into it. Set requireAuth: true in every class of classes; or, if you know who may create WsTunnels and who reaches the front, set front.allowOpenProxies=true." (join ", " $external)) }}
 {{- end }}
 
 {{- if eq $service.type "ClusterIP" }}

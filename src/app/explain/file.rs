@@ -28,6 +28,9 @@ pub(super) fn tell(inputs: &Inputs) -> (String, bool) {
     }
     lines.head("Nothing is known of a cluster here");
     let next = match merged.documents.tunnels.first() {
+        _ if !wrong.is_empty() || parts.iter().any(|part| part.outcome.is_err()) => {
+            "correct what is wrong, then ask again".into()
+        }
         Some(tunnel) => format!(
             "whether ports, hostnames and paths are free and what is referred to exists, the object \
              says: kubectl apply -f FILE, then adit explain {}/{}",

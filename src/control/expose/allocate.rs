@@ -19,6 +19,9 @@ use crate::control::policy::Ports;
 /// After the drain: for what still sends clients to a port that was let go.
 const QUARANTINE: Duration = Duration::from_secs(60);
 
+/// Ports of one namespace that may rest before it has them again.
+const RESTING: usize = 64;
+
 /// A service of an object, as one that has a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot {
@@ -145,17 +148,27 @@ impl Allocation {
         self.without.clear();
         let mut taken: BTreeSet<u16> =
             self.held.keys().chain(self.granted.values()).copied().collect();
+        let mut full: BTreeSet<(u16, u16)> = BTreeSet::new();
         for Want { slot, range, .. } in wanted {
             if self.target(&slot).is_some() {
                 continue;
             }
             let free = |port: &u16| {
-                let quarantined = self.quarantine.get(port);
                 !taken.contains(port)
                     && self.may_have(*port, range)
-                    && quarantined.is_none_or(|(last, _)| last.same_name(&slot))
+                    && !self.quarantine.contains_key(port)
             };
-            match probe(range, &slot).find(free) {
+            let ends = (range.first(), range.last());
+            let again = self.again(&slot, range, &taken);
+            let found = match again.is_none() && !full.contains(&ends) {
+                true => probe(range, &slot).find(free),
+                false => again,
+            };
+            if found.is_none() {
+                // None of them is free for anybody: nobody else has to look through all.
+                full.insert(ends);
+            }
+            match found {
                 Some(port) => {
                     taken.insert(port);
                     self.quarantine.remove(&port);
@@ -194,6 +207,24 @@ impl Allocation {
         if self.target(slot).is_some() {
             self.drains.insert(slot.clone(), drain);
         }
+    }
+
+    /// A port that rests and that this service may have nevertheless: its own, or, where its
+    /// namespace has let go of many, the one that rests longest of those. So no namespace can make
+    /// more ports rest than it ever held, and some.
+    fn again(&self, slot: &Slot, range: Ports, taken: &BTreeSet<u16>) -> Option<u16> {
+        let may = |port: u16| !taken.contains(&port) && self.may_have(port, range);
+        let resting = self
+            .quarantine
+            .iter()
+            .filter(|(_, (last, _))| last.key.namespace == slot.key.namespace);
+        let resting: Vec<_> = resting.map(|(port, (last, until))| (*port, last, *until)).collect();
+        let own = resting.iter().find(|(port, last, _)| last.same_name(slot) && may(*port));
+        let many = || {
+            let longest = resting.iter().filter(|(port, ..)| may(*port));
+            longest.min_by_key(|(_, _, until)| *until).filter(|_| resting.len() >= RESTING)
+        };
+        own.or_else(many).map(|(port, ..)| *port)
     }
 
     fn may_have(&self, port: u16, range: Ports) -> bool {

@@ -1,6 +1,6 @@
 //! What there shall be of Services and EndpointSlices: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub(crate) struct Children {
     pub(crate) services: BTreeMap<Arc<str>, Service>,
     /// With the name of the Service that each belongs to, by name.
     pub(crate) slices: BTreeMap<Arc<str>, (Arc<str>, EndpointSlice)>,
+    /// Services that lead nowhere until there is a port again: those that are there stay.
+    pub(crate) spared: BTreeSet<Arc<str>>,
 }
 
 impl Children {
@@ -60,8 +62,11 @@ impl Children {
     ) -> Self {
         let mut children = Self::default();
         for service in exposed {
-            let Some(port) = service.port else { continue };
             let name = &service.config.service;
+            let Some(port) = service.port else {
+                children.spared.insert(name.clone());
+                continue;
+            };
             let meta = || metadata(instance, (key, uid));
             let of_service = children.services.entry(name.clone()).or_insert_with(|| Service {
                 metadata: ObjectMeta { name: Some(name.to_string()), ..meta() },

@@ -133,6 +133,7 @@ impl Keeper {
         }
         let mut tasks: Vec<(Child, Task)> = Vec::new();
         let mut wanted: HashSet<Child> = HashSet::new();
+        let mut spared: HashSet<Child> = HashSet::new();
         let mut known: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
         let mut exact: HashSet<&str> = HashSet::new();
         for ((key, uid), wish) in wishes {
@@ -142,6 +143,9 @@ impl Keeper {
             };
             exact.insert(uid);
             let at = |name: &Arc<str>| Key { namespace: key.namespace.clone(), name: name.clone() };
+            for name in &children.spared {
+                spared.insert((What::Service, at(name)));
+            }
             for (name, service) in &children.services {
                 let child = (What::Service, at(name));
                 known.insert((uid.clone(), name.clone()));
@@ -166,7 +170,8 @@ impl Keeper {
         for (what, key, metadata) in slices.chain(services) {
             let ours = children::owner(metadata).is_some_and(|owner| exact.contains(owner));
             let child = (what, key.clone());
-            if let (true, false, Some(uid)) = (ours, wanted.contains(&child), &metadata.uid)
+            if let (true, false, Some(uid)) =
+                (ours, wanted.contains(&child) || spared.contains(&child), &metadata.uid)
                 && metadata.deletion_timestamp.is_none()
             {
                 tasks.push((child, Task::Delete { uid: uid.clone() }));

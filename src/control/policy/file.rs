@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Class, Expose, Namespaces, Ports, Reserved, hosts};
 use crate::base::GoDuration;
-use crate::config::convert::is_subdomain;
+use crate::config::convert::{is_label, is_subdomain};
 use crate::config::error::{ConfigErrors, Findings};
 use crate::config::model::{Egress, Terms};
 
@@ -24,15 +24,16 @@ pub(super) const HANDLERS: &[&str] =
 const SERVICES: &[&str] = &["ClusterIP", "NodePort", "LoadBalancer"];
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map with classes: a list of classes")]
 struct RawFile {
     classes: Vec<Value>,
 }
 
 /// A class as it is written. Sections are read on their own, so that an error has its path.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map with name")]
 struct RawClass {
+    #[serde(default)]
     name: String,
     default: Option<bool>,
     namespaces: Option<Value>,
@@ -50,7 +51,11 @@ struct RawClass {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map with all: true, names or matchLabels"
+)]
 struct RawNamespaces {
     all: Option<bool>,
     names: Option<Vec<String>>,
@@ -58,14 +63,18 @@ struct RawNamespaces {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map with bind and allocate")]
 struct RawPorts {
     bind: Option<Value>,
     allocate: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map with deny, allow and denyPrivate"
+)]
 struct RawEgress {
     #[serde(default)]
     deny: Vec<String>,
@@ -76,7 +85,11 @@ struct RawEgress {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a map with types, annotations and labels"
+)]
 struct RawExpose {
     types: Option<Vec<String>>,
     #[serde(default)]
@@ -86,14 +99,14 @@ struct RawExpose {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map: {secret: NAME}")]
 struct RawCertificate {
     #[serde(default)]
     secret: String,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map of limits")]
 struct RawLimits {
     tunnels_per_namespace: Option<u32>,
     connections_per_tunnel: Option<u32>,
@@ -166,18 +179,33 @@ fn together(classes: &[(String, Class)], findings: &mut Findings) {
     }
 }
 
+/// A section; what is wrong with it has the path of its field.
 fn section<T: DeserializeOwned>(
     value: Option<Value>,
     path: &str,
     findings: &mut Findings,
 ) -> Option<T> {
-    match serde_json::from_value(value?) {
-        Ok(section) => Some(section),
-        Err(error) => {
-            findings.invalid(path, error.to_string());
-            None
+    let value = value?;
+    let error = match serde_json::from_value(value.clone()) {
+        Ok(section) => return Some(section),
+        Err(error) => error,
+    };
+    let before = findings.errors.len();
+    // No field needs another one, so each can be read alone.
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
+        let Err(error) = serde_json::from_value::<T>(alone) else { continue };
+        let message = error.to_string();
+        match message.starts_with("unknown field") {
+            true => findings.invalid(path, message),
+            false if path.is_empty() => findings.invalid(key, message),
+            false => findings.invalid(&format!("{path}.{key}"), message),
         }
     }
+    if findings.errors.len() == before {
+        findings.invalid(path, error.to_string());
+    }
+    None
 }
 
 fn class(
@@ -316,7 +344,16 @@ fn namespaces(value: Option<Value>, path: &str, findings: &mut Findings) -> Name
     };
     match (raw.all, raw.names, raw.match_labels) {
         (Some(true), None, None) => Namespaces::All,
-        (None | Some(false), Some(names), None) => Namespaces::Names(names),
+        (None | Some(false), Some(names), None) => {
+            if names.is_empty() {
+                findings.invalid(&format!("{path}.names"), "nobody would be served: write one");
+            }
+            for (i, name) in names.iter().enumerate().filter(|(_, name)| !is_label(name)) {
+                let message = format!("{name:?} cannot be the name of a namespace: write one");
+                findings.invalid(&format!("{path}.names[{i}]"), message);
+            }
+            Namespaces::Names(names)
+        }
         (None | Some(false), None, Some(labels)) if !labels.is_empty() => {
             Namespaces::Labels(labels)
         }

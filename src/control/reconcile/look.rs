@@ -119,6 +119,12 @@ impl Reconciler {
             self.held = Some(self.held.map_or(patience, |held| held.min(patience)));
             return Some(before.clone());
         }
+        // A new leader asks first how Services stand that were there before it.
+        let asked = self.led_since + LAG;
+        if Instant::now() < asked && facts.asks_for_services() {
+            self.held = Some(self.held.map_or(asked, |held| held.min(asked)));
+            return Some(before.clone());
+        }
         let status = facts.status(before, now)?;
         // Somebody may have seen a newer spec than we have.
         let newer = before.observed_generation.is_some_and(|seen| seen > object.generation);

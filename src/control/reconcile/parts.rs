@@ -73,6 +73,7 @@ impl Reconciler {
             since: BTreeMap::new(),
             touched: BTreeSet::new(),
             leads: false,
+            led_since: Instant::now(),
             leadership: parts.leadership,
             fleet: parts.fleet,
             replica: parts.replica,

@@ -5,7 +5,7 @@ use super::model::{Address, Listener};
 use super::{Facts, Report};
 use crate::base::Reason;
 use crate::config::model::{ExposeConfig, HostPattern, ListenerConfig, ServiceConfig};
-use crate::control::expose::Standing;
+use crate::control::expose::{Slot, Standing};
 use crate::control::policy::Ports;
 use crate::control::translate::Verdict;
 
@@ -20,6 +20,18 @@ impl Facts<'_> {
             _ => true,
         };
         exposed && old.target_port.is_some()
+    }
+
+    /// Whether it is not known yet how a Service stands that the status says should be there.
+    pub(crate) fn asks_for_services(&self) -> bool {
+        let exposures = self.verdict.running().into_iter().flat_map(|good| &good.exposures);
+        let unknown = exposures.filter(|(_, expose)| {
+            !self.standings.contains_key(&(self.object.uid.clone(), expose.service.clone()))
+        });
+        let bound = |(name, _): (&std::sync::Arc<str>, _)| {
+            self.ports.bound(&Slot::new(self.object, name)).is_some()
+        };
+        unknown.map(|(name, expose)| (name, expose)).any(bound)
     }
 
     /// Host, port and path to reach a service by.
@@ -47,7 +59,7 @@ impl Facts<'_> {
     }
 
     pub(super) fn hostname(&self, report: &Report<'_>) -> Option<Address> {
-        let expose = report.expose?;
+        let expose = report.expose.filter(|_| report.led_to)?;
         let value = self.name_of(expose);
         Some(Address { kind: "Hostname".into(), value, port: expose.port })
     }

@@ -114,7 +114,7 @@ impl Facts<'_> {
             Some(expose) => Some(expose.port),
             None => bound.filter(|_| !refused),
         };
-        let address = port.map(|port| self.address(config, expose, port));
+        let address = port.filter(|_| led_to).map(|port| self.address(config, expose, port));
         Report { name, address, expose, target, led_to, own, refused, fold, port, findings }
     }
 

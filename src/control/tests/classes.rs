@@ -54,6 +54,102 @@ fn an_edit_that_the_class_does_not_allow_keeps_what_it_does() {
 }
 
 #[test]
+fn a_service_that_waits_for_what_it_refers_to_is_held_to_its_class_like_any_other() {
+    let mut world = World::default();
+    govern(&mut world, ALL);
+    let mut waits = service(":8080", "/x", &[]);
+    waits["services"][0]["handler"] =
+        json!({"type": "http", "auth": {"secretRef": {"name": "no"}}});
+    world.create("a", "good", waits.clone());
+    world.settle();
+    assert_eq!(world.condition("a", "good", "Accepted"), "True/Accepted");
+    assert_eq!(world.condition("a", "good", "ResolvedRefs"), "False/SecretNotFound");
+
+    for (name, key, value, reason) in [
+        ("path", "listener", json!({"type": "ws", "metadata": {"path": "/z"}}), "PathNotAllowed"),
+        (
+            "kind",
+            "listener",
+            json!({"type": "mws", "metadata": {"path": "/x"}}),
+            "NotAllowedByClass",
+        ),
+        ("lent", "expose", json!({"type": "LoadBalancer"}), "NotAllowedByClass"),
+        ("port", "addr", json!(":22"), "PortNotAllowed"),
+    ] {
+        let narrow = "classes: [{name: adit, default: true, namespaces: {all: true}, \
+                      listeners: [ws], paths: [/x], requireAuth: true}]";
+        govern(&mut world, narrow);
+        let mut bad = waits.clone();
+        bad["services"][0][key] = value;
+        world.create("a", name, bad);
+        world.settle();
+        assert_eq!(world.condition("a", name, "Accepted"), format!("False/{reason}"), "{name}");
+        let listeners = &world.object("a", name).status.listeners;
+        assert!(listeners.iter().all(|listener| listener.target_port.is_none()), "{name}");
+    }
+    // Whoever asks for users that nobody has seen is no open proxy.
+    assert_eq!(world.condition("a", "good", "Accepted"), "True/Accepted");
+}
+
+#[test]
+fn a_class_that_is_taken_away_is_said_once_and_then_the_object_is_nobody_s() {
+    let mut world = World::default();
+    govern(&mut world, "classes: [{name: gold, default: true, namespaces: {all: true}}]");
+    let mut spec = service(":8080", "/x", &[]);
+    spec["className"] = json!("gold");
+    world.create("a", "t", spec);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    govern(&mut world, ALL);
+    world.settle();
+    assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Accepted"), "False/NoClass");
+    assert_eq!(world.condition("a", "t", "Ready"), "False/NoClass");
+    // Another installation may have it now.
+    assert_eq!((world.settle(), world.settle()), (0, 0));
+    world.objects.values_mut().for_each(|object| object.status = Default::default());
+    assert_eq!(world.settle(), 0);
+}
+
+#[test]
+fn a_mistake_does_not_start_what_was_suspended() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    world.create("a", "t", spec.clone());
+    world.settle();
+    spec["suspend"] = json!(true);
+    world.edit("a", "t", spec);
+    world.settle();
+    assert!(world.running().is_empty());
+    world.edit("a", "t", service(":8080", "no path", &[]));
+    world.settle();
+    assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
+}
+
+#[test]
+fn a_newcomer_s_certificate_is_not_shown_to_the_clients_of_another_namespace() {
+    let mut world = World::default();
+    let wss = |path: &str, tls: Value| {
+        let mut spec = service(":8443", path, &[]);
+        spec["services"][0]["listener"]["type"] = json!("wss");
+        spec["services"][0]["listener"]["tls"] = tls;
+        spec
+    };
+    let own = |version: &str| json!({"options": {"minVersion": version}});
+    world.create("b", "incumbent", wss("/b", json!(null)));
+    world.settle();
+    world.create("a", "newcomer", wss("/a", own("VersionTLS13")));
+    world.create("b", "beside", wss("/c", own("VersionTLS12")));
+    world.settle();
+    world.settle();
+    assert_eq!(world.condition("a", "newcomer", "Accepted"), "False/HostConflict");
+    let message = world.full_condition("a", "newcomer", "Accepted").message;
+    assert!(message.contains("another namespace"), "{message}");
+    assert_eq!(world.running(), ["b/beside/s", "b/incumbent/s"], "a namespace is its own matter");
+}
+
+#[test]
 fn the_oldest_tunnels_are_within_the_quota() {
     let mut world = World::default();
     let two = "classes: [{name: adit, default: true, namespaces: {all: true}, \

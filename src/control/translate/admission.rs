@@ -20,7 +20,8 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     /// What a spec comes to, if the class serves the namespace and allows all of it. A service that
-    /// is closed is held to what it ran as: it keeps its address.
+    /// is closed is held to what it asks for, and to what it ran as: it keeps its address, and its
+    /// Service.
     pub(super) fn allow(&self, judged: &Judged, ran: &Ran) -> Result<Arc<Good>, ConfigErrors> {
         self.serves()?;
         let good = judged.outcome.clone()?;
@@ -28,6 +29,7 @@ impl Rules<'_> {
         if let Some(spec) = &judged.spec {
             let closed = good.closed().filter_map(|(name, _)| ran.get(name));
             let services = good.services.iter().chain(closed).map(|(config, _)| &**config);
+            let services = services.chain(&good.outlines);
             let services = services.map(|config| (config, good.exposures.get(&config.name)));
             refusals(self.class, self.namespace, &spec.config, services, reserved)?;
         }
@@ -76,7 +78,15 @@ fn refuse<T>(reason: Reason, message: String) -> Result<T, ConfigErrors> {
 }
 
 pub(super) fn no_class() -> Verdict {
-    let message = "no class is the default here: set className to one of the installation's";
+    without("no class is the default here: set className to one of the installation's".into())
+}
+
+/// Of an object whose class was taken away.
+pub(super) fn gone_class(name: &str) -> Verdict {
+    without(format!("the installation has no class {name:?} any more; ask who installed it"))
+}
+
+fn without(message: String) -> Verdict {
     let found = Diagnostic::new("spec.className", Reason::NoClass, message);
     Verdict::Rejected { errors: ConfigErrors::one(found), previous: None }
 }

@@ -51,6 +51,11 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// It runs nothing.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.suspend)
+    }
+
     /// The names of its Secrets.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.keys().map(String::as_str)
@@ -205,6 +210,7 @@ fn good(lowered: Lowered, generation: i64) -> Good {
     });
     Good {
         services: services.collect(),
+        outlines: lowered.outlines,
         exposures: lowered.exposures,
         generation,
         references: lowered.references,

@@ -26,6 +26,12 @@ const GOOD: &[&[&str]] = &[
         "--set-json",
         r#"classes=[{"name":"a","default":true,"namespaces":{"matchLabels":{"tunnels":"yes"}},"limits":{"tunnelsPerNamespace":5}},{"name":"b","namespaces":{"names":["x"]},"ports":{"bind":5000}}]"#,
     ],
+    &[
+        "--set-json",
+        r#"classes=[{"name":"a","namespaces":{"all":true},"requireAuth":true}]"#,
+        "--set",
+        "front.service.type=LoadBalancer",
+    ],
     &["--set", "watch.namespaces={team-a,team-b}"],
     &["--set", "watch.namespaces={team-a}", "--set", "rbac.secretNames={edge-tls,users.v1}"],
     &["--set", "watch.namespaces={team-a}", "--set-json", CERTIFICATES],
@@ -181,6 +187,14 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--set", "image.digest=sha256:12"], "/image/digest"),
     (&["--set", "watch.namespaces={Team}"], "/watch/namespaces"),
     (&["--set", "front.service.type=NodePort"], "front.allowOpenProxies=true"),
+    (&["--set-json", "classes=[]"], "classes: there is none"),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name": "a", "namespaces": {"all": true}}, {"name": "a", "namespaces": {"all": true}}]"#,
+        ],
+        "two have the name a",
+    ),
     (&["--set", "front.service.type=LoadBalancer"], "front.allowOpenProxies=true"),
     (
         &["--set", "front.ingress.enabled=true", "--set", "front.ingress.hosts[0].host=a"],

@@ -66,6 +66,20 @@ fn a_class_file_is_checked_and_tunnels_against_it() {
     let (code, printed) = adit_on(&["check", &flag], &tunnel);
     assert_eq!(code, Some(0), "{printed}");
 
+    // Also what waits for a Secret that is in no file.
+    let text = "classes: [{name: a, default: true, namespaces: {all: true}, listeners: wss}]";
+    std::fs::write(&classes, text).unwrap();
+    let (code, printed) = adit_on(&["check", &flag], &tunnel);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("classes[0].listeners: invalid type"), "{printed}");
+    std::fs::write(&classes, text.replace("wss", "[wss]")).unwrap();
+    let waits = "{apiVersion: adit.dev/v1alpha1, kind: WsTunnel, metadata: {name: t}, spec: {services: [\
+                 {name: s, addr: ':8080', listener: {type: ws}, \
+                 handler: {type: http, auth: {secretRef: {name: users}}}}]}}";
+    let (code, printed) = adit_on(&["check", &flag], waits);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("class \"a\" does not allow listener ws"), "{printed}");
+
     let text = "classes: [{name: a, default: true, namespaces: {all: true}, \
                 defaultCertificate: {secret: front}}]";
     std::fs::write(&classes, text).unwrap();

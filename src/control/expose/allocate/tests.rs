@@ -159,6 +159,28 @@ fn a_port_that_was_let_go_rests_for_the_drain_and_a_minute() {
 }
 
 #[test]
+fn a_namespace_that_lets_go_of_port_after_port_leaves_enough_for_others() {
+    let range = Ports::new(20000, 20099);
+    let (now, mut ports) = (Instant::now(), Allocation::new(Vec::new()));
+    let mut last = None;
+    for number in 0..300 {
+        let object = plain("greedy", &format!("t{number}"), number);
+        ports.follow(of(&last, range), now);
+        ports.allocate(wanted([&object], range), now);
+        let stored = written(&ports, &object);
+        ports.follow(of([&stored], range), now);
+        assert!(ports.bound(&slot(&stored)).is_some(), "{number}");
+        ports.drains(&slot(&stored), Duration::from_secs(600));
+        last = Some(stored);
+    }
+    assert!(ports.quarantine.len() <= RESTING + 1, "{}", ports.quarantine.len());
+    let other = plain("other", "t", 1);
+    ports.allocate(wanted(last.iter().chain([&other]), range), now);
+    assert!(ports.target(&slot(&other)).is_some());
+    assert!(!ports.quarantine.contains_key(&ports.target(&slot(&other)).unwrap()));
+}
+
+#[test]
 fn every_port_of_a_range_is_probed_once() {
     let object = plain("a", "t", 1);
     for (first, last) in [(20000, 20000), (20000, 29999), (1, u16::MAX)] {
