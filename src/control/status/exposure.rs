@@ -24,14 +24,12 @@ impl Facts<'_> {
 
     /// Whether it is not known yet how a Service stands that the status says should be there.
     pub(crate) fn asks_for_services(&self) -> bool {
-        let exposures = self.verdict.running().into_iter().flat_map(|good| &good.exposures);
-        let unknown = exposures.filter(|(_, expose)| {
-            !self.standings.contains_key(&(self.object.uid.clone(), expose.service.clone()))
-        });
-        let bound = |(name, _): (&std::sync::Arc<str>, _)| {
-            self.ports.bound(&Slot::new(self.object, name)).is_some()
-        };
-        unknown.map(|(name, expose)| (name, expose)).any(bound)
+        let mut exposures = self.verdict.running().into_iter().flat_map(|good| &good.exposures);
+        exposures.any(|(name, expose)| {
+            let standing = (self.object.uid.clone(), expose.service.clone());
+            !self.standings.contains_key(&standing)
+                && self.ports.bound(&Slot::new(self.object, name)).is_some()
+        })
     }
 
     /// Host, port and path to reach a service by.

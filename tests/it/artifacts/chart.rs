@@ -187,7 +187,7 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--set", "image.digest=sha256:12"], "/image/digest"),
     (&["--set", "watch.namespaces={Team}"], "/watch/namespaces"),
     (&["--set", "front.service.type=NodePort"], "front.allowOpenProxies=true"),
-    (&["--set-json", "classes=[]"], "classes: there is none"),
+    (&["--set-json", "classes=null"], "classes: there is none"),
     (
         &[
             "--set-json",

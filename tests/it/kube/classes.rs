@@ -235,7 +235,8 @@ fn a_classes_certificate_is_shown_renewed_and_missed_with_rights_to_it_alone() {
 
 #[test]
 fn namespaces_come_and_go_by_their_labels() {
-    let cluster = Cluster::shared();
+    // Labels are asked for of all namespaces, so nobody else may be here.
+    let cluster = Cluster::start();
     let namespace = cluster.namespace("labelled");
     // The shipped classes need no rights to namespaces, so the shipped roles give none.
     let role = json!({
@@ -253,7 +254,13 @@ fn namespaces_come_and_go_by_their_labels() {
     let classes =
         "classes:\n- {name: adit, default: true, namespaces: {matchLabels: {tunnels: 'yes'}}}\n";
     let mount = Mount::new(classes);
-    let controller = start(cluster, &[&namespace], &mount.file());
+    let classes = format!("--classes={}", mount.file().display());
+    let kubeconfig = cluster.controller_kubeconfig();
+    let mut narrow = Controller::launch(&kubeconfig, &[&namespace], &[&classes]);
+    assert!(!narrow.process.ends(Duration::from_secs(20)).success());
+    assert!(narrow.process.printed().contains("matchLabels needs all namespaces"));
+    let controller = Controller::launch(&kubeconfig, &[], &[&classes]);
+    controller.is_ready();
     cluster.put(&namespace, "t", controller.spec("/labelled", &[]));
     cluster.becomes(&namespace, "t", "Accepted", "False/NotAllowedByClass");
     cluster.kubectl(&["label", "namespace", &namespace, "tunnels=yes"]).unwrap();

@@ -28,7 +28,8 @@ impl Controller {
         controller
     }
 
-    /// Starts one whose tunnels may dial this machine.
+    /// Starts one whose tunnels may dial this machine; without namespaces for all of a cluster that
+    /// nobody else uses.
     pub fn launch(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
         let lifted = ["--allow-egress=127.0.0.0/8"];
         Self::guarded(kubeconfig, namespaces, &[&lifted, more].concat())
@@ -40,7 +41,7 @@ impl Controller {
         let mut args = vec![
             "controller".to_string(),
             format!("--kubeconfig={}", kubeconfig.display()),
-            format!("--instance={}", namespaces[0]),
+            format!("--instance={}", namespaces.first().unwrap_or(&"adit")),
             format!("--front-http=:{front}"),
             format!("--front-https=:{front_tls}"),
             format!("--admin=127.0.0.1:{admin}"),
