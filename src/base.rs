@@ -3,6 +3,7 @@
 //! Floor 0. Plain values without tasks, sockets or files.
 
 pub mod addr;
+pub mod bound;
 pub mod close;
 pub mod duration;
 pub mod key;
@@ -10,6 +11,7 @@ pub mod reason;
 pub mod secret;
 
 pub use addr::{Host, ListenAddr, Network, Target};
+pub use bound::Bound;
 pub use close::{CloseReason, Closed};
 pub use duration::GoDuration;
 pub use key::{Origin, ServiceKey};

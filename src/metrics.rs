@@ -18,6 +18,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
+use crate::base::Bound;
 use service::ServiceFamilies;
 
 /// Buckets in seconds for what waits for another machine.
@@ -85,6 +86,7 @@ pub struct ProcessMetrics {
     pub report_writes: IntCounterVec,
     /// `adit_task_up{task}`: 1 while a long task runs.
     pub task_up: IntGaugeVec,
+    bound_reached: IntCounterVec,
 }
 
 /// How the async runtime does.
@@ -144,12 +146,13 @@ impl Metrics {
             lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
             report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
+            bound_reached: counters("adit_bound_reached_total", &["bound"])?,
             registry,
         };
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 26] = [
+        let all: [Box<dyn Collector>; 27] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
@@ -176,6 +179,7 @@ impl Metrics {
             Box::new(metrics.lease_transitions.clone()),
             Box::new(metrics.report_writes.clone()),
             Box::new(metrics.task_up.clone()),
+            Box::new(metrics.bound_reached.clone()),
         ];
         for collector in all {
             metrics.registry.register(collector)?;
@@ -188,6 +192,11 @@ impl Metrics {
     /// The series of one service. They disappear from the output when the value is dropped.
     pub fn service(&self, key: &crate::base::ServiceKey) -> ServiceMetrics {
         self.service.of(key)
+    }
+
+    /// Counts that something was refused, dropped or delayed because a bound was reached.
+    pub fn bound_reached(&self, bound: Bound) {
+        self.bound_reached.with_label_values(&[bound.as_str()]).inc();
     }
 
     /// The text exposition format, version 0.0.4.
@@ -225,6 +234,7 @@ mod tests {
                 &metrics.status_patches,
                 &metrics.report_writes,
                 &metrics.reconcile_errors,
+                &metrics.bound_reached,
             ] {
                 let _ = family.get_metric_with_label_values(&labels);
             }

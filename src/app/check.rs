@@ -100,10 +100,10 @@ fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diag
                 && policy.select(Some(&other.spec.class_name)) == Selected::Class(class)
         };
         let before = tunnels.iter().take(i).filter(same).count();
-        if before >= class.tunnels_per_namespace {
+        if before >= class.limits.tunnels_per_namespace {
             let message = format!(
                 "class {:?} allows {} tunnels a namespace",
-                class.name, class.tunnels_per_namespace
+                class.name, class.limits.tunnels_per_namespace
             );
             refuse(Reason::QuotaExceeded, message);
         }

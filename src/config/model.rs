@@ -28,7 +28,7 @@ pub use listener::{
     UdpListenerConfig, WsListenerConfig, WsPath,
 };
 pub use names::{Hosts, Names, Nameserver, Prefer, ResolverConfig};
-pub use terms::{Egress, Terms};
+pub use terms::{ClassLimits, Egress, Terms};
 pub use tls::{Certificate, ClientTls, Pem, ServerTls, TlsVersion};
 
 use std::sync::Arc;

@@ -13,13 +13,12 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use range::Ports;
 pub use rules::refusals;
 
 use crate::config::error::ConfigErrors;
-use crate::config::model::Terms;
+use crate::config::model::{ClassLimits, Terms};
 
 /// The class that is served without a class file.
 pub const BUILT_IN_CLASS: &str = "adit";
@@ -63,10 +62,8 @@ pub struct Class {
     /// `defaultCertificate.secret`: in the namespace of the release, for listeners without a
     /// certificate.
     pub default_certificate: Option<Arc<str>>,
-    /// `limits.tunnelsPerNamespace`.
-    pub tunnels_per_namespace: usize,
-    /// `limits.maxDrain`: the longest `spec.drain.timeout` that counts.
-    pub max_drain: Duration,
+    /// The `limits` of what may be asked for.
+    pub limits: ClassLimits,
     /// `egress` and the limits of connections.
     pub terms: Arc<Terms>,
 }
@@ -197,8 +194,7 @@ impl Class {
                 labels: Vec::new(),
             },
             default_certificate: None,
-            tunnels_per_namespace: 100,
-            max_drain: Duration::from_secs(600),
+            limits: ClassLimits::default(),
             terms: Arc::new(Terms {
                 connections_of_tunnel: 10_000,
                 connections_of_namespace: 20_000,

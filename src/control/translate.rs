@@ -358,7 +358,7 @@ impl Translator {
             .chain(closed.clone().map(|(name, _)| &**name));
         self.ledger.keep_services(object, &names.collect());
         let Some(good) = running else { return };
-        let whole = good.drain.min(class.max_drain);
+        let whole = good.drain.min(class.limits.max_drain);
         let terms = || Some(class.terms.clone());
         let Some(seen) = self.seen.get_mut(&object.uid) else { return };
         for (name, references) in closed {

@@ -137,6 +137,11 @@ pub const TABLE: &[MetricDoc] = &[
         "Changes of the Lease's holder that this process saw.",
     ),
     doc("adit_report_writes_total", &["result"], "Writes of this replica's report."),
+    doc(
+        "adit_bound_reached_total",
+        &["bound"],
+        "What was refused, dropped or delayed because a bound of the process was reached, by bound.",
+    ),
     doc("adit_task_up", &["task"], "1 while a long task of the process runs."),
     doc("tokio_workers", &[], "Threads that run tasks."),
     doc("tokio_alive_tasks", &[], "Tasks that have not ended."),

@@ -13,7 +13,7 @@ use super::{Class, Expose, Namespaces, Ports, Reserved, hosts};
 use crate::base::GoDuration;
 use crate::config::convert::{is_label, is_subdomain};
 use crate::config::error::{ConfigErrors, Findings};
-use crate::config::model::{Egress, Terms};
+use crate::config::model::{ClassLimits, Egress, Terms};
 
 /// Types of listeners that a cluster has.
 pub(super) const LISTENERS: &[&str] = &["ws", "wss", "mws", "mwss", "tcp", "tls", "udp"];
@@ -282,12 +282,15 @@ fn class(
             labels: expose.labels,
         },
         default_certificate: certificate,
-        tunnels_per_namespace: limits
-            .tunnels_per_namespace
-            .map_or(base.tunnels_per_namespace, |limit| {
-                usize::try_from(limit).unwrap_or(usize::MAX)
-            }),
-        max_drain: max_drain.unwrap_or(base.max_drain),
+        limits: ClassLimits {
+            tunnels_per_namespace: limits
+                .tunnels_per_namespace
+                .map_or(base.limits.tunnels_per_namespace, |limit| {
+                    usize::try_from(limit).unwrap_or(usize::MAX)
+                }),
+            max_drain: max_drain.unwrap_or(base.limits.max_drain),
+            ..base.limits
+        },
         terms: Arc::new(terms),
         name: base.name,
     })

@@ -68,7 +68,7 @@ impl Seen {
 fn too_many<T>(class: &Class) -> Result<T, ConfigErrors> {
     let message = format!(
         "class {:?} allows {} tunnels a namespace, and this one has more; delete one",
-        class.name, class.tunnels_per_namespace
+        class.name, class.limits.tunnels_per_namespace
     );
     refuse(Reason::QuotaExceeded, message)
 }
@@ -100,7 +100,7 @@ pub(super) fn beyond_quota<'a>(
     let mut quotas: BTreeMap<&str, usize> = BTreeMap::new();
     for object in objects.filter(|object| !object.deleting) {
         if let Selected::Class(class) = policy.select(object.class.as_deref()) {
-            quotas.insert(&class.name, class.tunnels_per_namespace);
+            quotas.insert(&class.name, class.limits.tunnels_per_namespace);
             by_class.entry((&class.name, &object.key.namespace)).or_default().push(object);
         }
     }

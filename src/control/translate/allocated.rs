@@ -38,7 +38,7 @@ impl Translator {
             let Some(good) = verdict.exposing() else { continue };
             for name in good.exposures.keys() {
                 let slot = Slot::new(object, name);
-                self.ports.drains(&slot, good.drain.min(class.max_drain));
+                self.ports.drains(&slot, good.drain.min(class.limits.max_drain));
                 if verdict.running().is_some() {
                     wanted.push(Want { slot, created: object.created, range: class.allocate });
                 }
