@@ -15,6 +15,8 @@ use super::relay;
 pub enum Program {
     Relay,
     Adit,
+    /// Another build of adit, to compare with: `ADIT_BASE`.
+    Base,
     Gost,
 }
 
@@ -30,7 +32,23 @@ pub struct Contender {
 /// Where the programs are.
 pub struct Programs {
     pub adit: String,
+    pub base: Option<String>,
     pub gost: String,
+}
+
+impl Programs {
+    /// Whether a program is there to be measured.
+    pub fn has(&self, program: Program) -> bool {
+        program != Program::Base || self.base.is_some()
+    }
+
+    fn path(&self, program: Program) -> &str {
+        match program {
+            Program::Gost => &self.gost,
+            Program::Base => self.base.as_deref().expect("only with ADIT_BASE"),
+            Program::Adit | Program::Relay => &self.adit,
+        }
+    }
 }
 
 const fn of(name: &'static str, program: Program, transport: &'static str) -> Contender {
@@ -43,6 +61,9 @@ pub const CONTENDERS: &[Contender] = &[
     of("adit ws", Program::Adit, "ws"),
     of("adit mws", Program::Adit, "mws"),
     of("adit wss", Program::Adit, "wss"),
+    of("base ws", Program::Base, "ws"),
+    of("base mws", Program::Base, "mws"),
+    of("base wss", Program::Base, "wss"),
     of("gost ws", Program::Gost, "ws"),
     of("gost mws", Program::Gost, "mws"),
 ];
@@ -73,8 +94,7 @@ impl Pair {
         let children = match contender.program {
             Program::Relay => [relay(server, target), relay(entry, server)],
             program => {
-                let program =
-                    if program == Program::Adit { &programs.adit } else { &programs.gost };
+                let program = programs.path(program);
                 let url = format!("http+{}://{server}?path=/bench", contender.transport);
                 let local = format!("tcp://{entry}/{target}");
                 [

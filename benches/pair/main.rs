@@ -9,6 +9,9 @@
 //! `cargo bench --bench pair -- [ROUNDS] [FIGURE..] [CONTENDER..]` measures less: another number of
 //! rounds than seven, some of the figures (`bulk`, `many`, `pinned`, `tunnels`, `idle`), some of the
 //! contenders (`relay`, `adit-ws`, `gost-mws`..). Only a run of all of them writes the file.
+//!
+//! `ADIT_BASE=PATH`, another build of adit, adds it as a contender over each transport, and a table
+//! of the ratios to it: whether a change costs speed is only seen in one run.
 
 #![allow(
     clippy::disallowed_methods,
@@ -42,8 +45,9 @@ fn main() {
         return relay::run(&addresses);
     }
     let Ok(gost) = std::env::var(INSIDE) else { return enter() };
-    let Run { rounds, kinds, contenders } = Run::parse(std::env::args().skip(1));
-    let programs = Programs { adit: env!("CARGO_BIN_EXE_adit").into(), gost };
+    let base = std::env::var("ADIT_BASE").ok();
+    let programs = Programs { adit: env!("CARGO_BIN_EXE_adit").into(), base, gost };
+    let Run { rounds, kinds, contenders } = Run::parse(std::env::args().skip(1), &programs);
     let mut all: Vec<Vec<Figures>> = Vec::new();
     for round in 0..rounds {
         let mut figures = vec![Figures::NONE; contenders.len()];
@@ -56,7 +60,8 @@ fn main() {
     }
     let text = report::text(&contenders, &all);
     print!("{text}");
-    if kinds.len() == KINDS.len() && contenders.len() == CONTENDERS.len() {
+    let all_of_them = CONTENDERS.iter().filter(|contender| programs.has(contender.program)).count();
+    if kinds.len() == KINDS.len() && contenders.len() == all_of_them {
         report::write(rounds, &text);
     }
 }
@@ -69,7 +74,7 @@ struct Run {
 }
 
 impl Run {
-    fn parse(args: impl Iterator<Item = String>) -> Self {
+    fn parse(args: impl Iterator<Item = String>, programs: &Programs) -> Self {
         let mut run = Self { rounds: ROUNDS, kinds: vec![], contenders: vec![] };
         // Cargo adds `--bench`.
         for arg in args.filter(|arg| !arg.starts_with('-')) {
@@ -88,6 +93,7 @@ impl Run {
         }
         if run.contenders.is_empty() {
             run.contenders = CONTENDERS.iter().collect();
+            run.contenders.retain(|contender| programs.has(contender.program));
         }
         run
     }

@@ -95,7 +95,7 @@ const GOALS: &[Compared] = &[
     ("wake-ups/s, 1,000 idle tunnels", "adit wss", "", |f| f.idle_wakeups, AtMost(1.0)),
 ];
 
-/// Both tables, with what was measured.
+/// All tables, with what was measured.
 pub fn text(contenders: &[&Contender], rounds: &[Vec<Figures>]) -> String {
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let mut text =
@@ -124,6 +124,45 @@ pub fn text(contenders: &[&Contender], rounds: &[Vec<Figures>]) -> String {
             text,
             "| {title} | {of} | {to} | {goal} | {middle:.2} ({low:.2}, {high:.2}) | {met} |"
         );
+    }
+    text + &to_base(&names, rounds)
+}
+
+/// Every figure of adit divided by the other build's in the same round; nothing without one.
+fn to_base(names: &[&str], rounds: &[Vec<Figures>]) -> String {
+    let place = |name: String| names.iter().position(|other| **other == name);
+    let pairs: Vec<_> = ["ws", "mws", "wss"]
+        .into_iter()
+        .filter_map(|transport| {
+            let [adit, base] = ["adit", "base"].map(|build| place(format!("{build} {transport}")));
+            Some((transport, adit?, base?))
+        })
+        .collect();
+    if pairs.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<_> = pairs.iter().map(|(transport, ..)| *transport).collect();
+    let mut text = format!(
+        "\n| adit to the base build, median (min, max) | {} |\n|---|{}\n",
+        heads.join(" | "),
+        "---|".repeat(heads.len())
+    );
+    for (title, read) in FIGURES {
+        let cells: Vec<_> = pairs
+            .iter()
+            .map(|(_, adit, base)| {
+                spread(rounds.iter().map(|round| read(&round[*adit]) / read(&round[*base])))
+            })
+            .collect();
+        if cells.iter().all(Option::is_none) {
+            continue;
+        }
+        let cells = cells.iter().map(|cell| {
+            cell.map_or("-".into(), |[low, middle, high]| {
+                format!("{middle:.3} ({low:.2}, {high:.2})")
+            })
+        });
+        let _ = writeln!(text, "| {title} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
     text
 }
