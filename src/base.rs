@@ -9,6 +9,8 @@ pub mod duration;
 pub mod key;
 pub mod reason;
 pub mod secret;
+pub mod shell;
+pub mod text;
 
 pub use addr::{Host, ListenAddr, Network, Target};
 pub use bound::Bound;

@@ -11,7 +11,6 @@ mod meaning;
 mod names;
 mod object;
 mod secrets;
-mod shell;
 #[cfg(test)]
 mod tests;
 mod tunnel;

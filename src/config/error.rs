@@ -1,11 +1,13 @@
 //! What is wrong with a configuration: all of it at once, each with its path and its fix.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
 
 use super::secrets::Holder;
 use crate::base::Reason;
+use crate::base::text::printable;
 
 /// One finding: `services[1].listener.type: unknown listener "wsss"; write ws or tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +22,26 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A finding at a path.
+    ///
+    /// Both texts may have parts that a tenant wrote: they become [`printable`] here, wherever they
+    /// are shown later.
     pub fn new(path: impl Into<String>, reason: Reason, message: impl Into<String>) -> Self {
-        Self { path: path.into(), reason, message: message.into() }
+        let shown = |text: String| match printable(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(escaped) => escaped,
+        };
+        Self { path: shown(path.into()), reason, message: shown(message.into()) }
     }
 
     /// The same finding inside something larger: `WsTunnel team-a/edge: services[0].addr`.
     #[must_use]
     pub fn within(mut self, whole: &str) -> Self {
-        self.path =
-            if self.path.is_empty() { whole.into() } else { format!("{whole}: {}", self.path) };
+        let whole = printable(whole);
+        self.path = if self.path.is_empty() {
+            whole.into_owned()
+        } else {
+            format!("{whole}: {}", self.path)
+        };
         self
     }
 }
@@ -131,5 +144,28 @@ impl Findings {
         } else {
             Err(ConfigErrors(self.errors))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_cannot_forge_lines_or_move_the_cursor() {
+        let forged = "a\u{1b}[2Jb\r\nok: 1 service\u{9b}c\u{202e}d\u{2066}e\u{2028}f";
+        let finding = Diagnostic::new(forged, Reason::Invalid, forged).within(forged);
+        let errors = ConfigErrors::one(finding.clone()).within(forged);
+        for text in [finding.to_string(), errors.to_string(), finding.message, finding.path] {
+            let bad = |c: &char| c.is_control() || "\u{202e}\u{2066}\u{2028}".contains(*c);
+            assert_eq!(text.chars().find(bad), None, "{text:?}");
+            assert!(text.contains(r"\u{1b}[2Jb\r\nok"), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_every_language_stay_as_they_are() {
+        let text = "größe 数 نام ｅ \"a\\b\" 'c'";
+        assert_eq!(Diagnostic::new("", Reason::Invalid, text).message, text);
     }
 }

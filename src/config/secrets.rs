@@ -8,6 +8,8 @@ use crate::base::Secret;
 /// What a Secret holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretData {
+    /// Its `type`: what its keys mean. Empty in a file that does not say it: Opaque.
+    pub kind: String,
     /// Its keys and their bytes.
     pub values: BTreeMap<String, Secret<Vec<u8>>>,
     /// Its owner lets it be sent to other hosts (label `adit.dev/share`).

@@ -2,6 +2,7 @@
 
 use super::lines::Lines;
 use crate::app::files::{self, For, Part};
+use crate::base::shell::quoted;
 use crate::config::cmdline::Line;
 use crate::config::error::Diagnostic;
 use crate::sidecar::Inputs;
@@ -33,8 +34,8 @@ pub(super) fn tell(inputs: &Inputs) -> (String, bool) {
         }
         Some(tunnel) => format!(
             "whether ports, hostnames and paths are free and what is referred to exists, the object \
-             says: kubectl apply -f FILE, then adit explain {}/{}",
-            tunnel.namespace, tunnel.name
+             says: kubectl apply -f FILE, then adit explain {}",
+            quoted(&format!("{}/{}", tunnel.namespace, tunnel.name))
         ),
         None => "adit -C FILE runs it; adit convert FILE makes a WsTunnel of it".into(),
     };
@@ -143,5 +144,16 @@ spec:
         assert!(good && text.starts_with("GOST configuration: valid\n"), "{text}");
         let (text, good) = told("services: [{name: a");
         assert!(!good && text.contains("Cannot be read"), "{text}");
+    }
+
+    #[test]
+    fn a_line_to_copy_is_quoted_and_names_forge_nothing() {
+        let tunnel = TUNNEL.replace("namespace: team-a", "namespace: 'a;reboot'");
+        let (text, _) = told(&tunnel);
+        assert!(text.contains("adit explain 'a;reboot/edge'\n"), "{text}");
+        let forged = "services: [{name: \"a\\e[2J\\nb: valid\", addr: \":1\\u009b\"}]";
+        let (text, _) = told(forged);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(!text.contains("\nb: valid"), "{text}");
     }
 }

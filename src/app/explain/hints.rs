@@ -1,6 +1,7 @@
 //! What to do next, by the reason of a condition.
 
 use crate::base::Reason;
+use crate::base::shell::quoted;
 
 /// What a condition is about.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +21,13 @@ impl About<'_> {
 
     /// A kubectl command on the object.
     fn kubectl(&self, verb: &str) -> String {
-        format!("kubectl {verb} wst {} -n {}", self.name, self.namespace)
+        format!("kubectl {verb} wst {} -n {}", quoted(self.name), quoted(self.namespace))
     }
 }
 
 /// What to do. Every reason has a line here: one that is new does not compile without it.
 pub(super) fn next(reason: Reason, about: &About<'_>) -> String {
-    let (namespace, edit) = (about.namespace, about.kubectl("edit"));
+    let (namespace, edit) = (quoted(about.namespace), about.kubectl("edit"));
     let field = |name| about.field(name);
     match reason {
         Reason::Accepted | Reason::ResolvedRefs | Reason::Programmed | Reason::Ready => {

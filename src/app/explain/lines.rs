@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::base::text::printable;
+
 /// Width of the column of names.
 const WIDTH: usize = 12;
 
@@ -15,13 +17,14 @@ impl Lines {
         if !self.0.is_empty() {
             self.0.push('\n');
         }
-        self.0.push_str(text);
+        self.0.push_str(&printable(text));
         self.0.push('\n');
     }
 
     /// A line of a part; none if there is nothing to say.
     pub(super) fn line(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
+            let text = printable(text);
             // A String takes everything.
             let _ = writeln!(self.0, "  {:<WIDTH$}{text}", format!("{name}:"));
         }

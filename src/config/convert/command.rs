@@ -14,8 +14,8 @@ use chain::Chain;
 
 use super::copies::drop_left_over;
 use super::own_tls;
-use super::shell::quoted;
 use crate::base::Reason;
+use crate::base::shell::quoted;
 use crate::config::cmdline;
 use crate::config::error::{Diagnostic, Findings};
 use crate::config::raw;

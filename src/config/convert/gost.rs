@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::take;
 
 use super::names::{apart, free};
+use crate::base::shell::quoted;
 use crate::base::{ListenAddr, Reason};
 use crate::config::error::{ConfigErrors, Diagnostic, Findings};
 use crate::config::metadata::flat;
@@ -319,7 +320,7 @@ impl Opened<'_> {
     }
 
     fn get(&self, name: &str, output: &str) -> String {
-        format!("kubectl get secret {name} -n {} {output}", self.namespace)
+        format!("kubectl get secret {} -n {} {output}", quoted(name), quoted(self.namespace))
     }
 }
 

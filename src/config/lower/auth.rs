@@ -10,8 +10,11 @@ use crate::base::{Reason, Secret};
 use crate::config::error::{Diagnostic, Findings};
 use crate::config::model::{Credentials, Users};
 use crate::config::raw;
+use crate::config::secrets::SecretData;
 
-/// The keys of a Secret of type kubernetes.io/basic-auth.
+/// Types of Secrets, and the keys of the first one.
+const BASIC_AUTH: &str = "kubernetes.io/basic-auth";
+const TLS: &str = "kubernetes.io/tls";
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
 
@@ -83,6 +86,9 @@ fn lower_auther(
 }
 
 /// The users of a Secret. One without any was emptied: it lets nobody in, whoever else is listed.
+///
+/// A Secret of type kubernetes.io/basic-auth is one user, as Kubernetes defines its two keys. Every
+/// key of another one is a user; where the keys could mean either, nobody gets in by a guess.
 fn of_secret(
     reference: &Reference,
     context: &LowerContext,
@@ -96,8 +102,33 @@ fn of_secret(
         let user = Credentials { username: username.clone(), password: text(password, username)? };
         legal(user)
     };
-    let users: Result<Vec<_>, String> = data.values.iter().map(user).collect();
+    let users: Result<Vec<_>, String> = match data.kind.as_str() {
+        BASIC_AUTH => one_user(data).map(|user| vec![user]),
+        TLS => Err("it is of type kubernetes.io/tls, a certificate and no users".into()),
+        _ if is_like_basic_auth(data) => Err(format!(
+            "its keys {USERNAME:?} and {PASSWORD:?} mean one user only in a Secret of type \
+             {BASIC_AUTH}; make it with --type={BASIC_AUTH}, or name the users otherwise"
+        )),
+        _ => data.values.iter().map(user).collect(),
+    };
     users.map_err(|message| reference.invalid(format!("Secret {:?}: {message}", reference.name)))
+}
+
+/// The user of a Secret of type kubernetes.io/basic-auth.
+fn one_user(data: &SecretData) -> Result<Credentials, String> {
+    let value = |key: &str| match data.values.get(key) {
+        Some(bytes) => text(bytes, key),
+        None => Err(format!("there is no key {key:?}")),
+    };
+    let username = value(USERNAME)?.expose().clone();
+    legal(Credentials { username, password: value(PASSWORD)? })
+}
+
+/// Whether somebody may have meant a Secret of type kubernetes.io/basic-auth.
+fn is_like_basic_auth(data: &SecretData) -> bool {
+    let is_key = |key: &str| [USERNAME, PASSWORD].contains(&key.to_ascii_lowercase().as_str());
+    let found = data.values.keys().filter(|key| is_key(key)).count();
+    found > 0 && (found > 1 || data.values.len() == 1)
 }
 
 /// Why users cannot be told apart: the fault of a Secret where one has a part in it.
@@ -213,15 +244,7 @@ pub(super) fn credentials(
             let purpose = Purpose::Credentials;
             let reference = Reference { name: &reference.name, path: &path, purpose, sent };
             let found = reference.find(context).and_then(|data| {
-                let value = |key: &str| match data.values.get(key) {
-                    Some(bytes) => text(bytes, key),
-                    None => Err(format!("there is no key {key:?}")),
-                };
-                let both = || {
-                    let username = value(USERNAME)?.expose().clone();
-                    legal(Credentials { username, password: value(PASSWORD)? })
-                };
-                both().map_err(|message| {
+                one_user(data).map_err(|message| {
                     reference.invalid(format!("Secret {:?}: {message}", reference.name))
                 })
             });

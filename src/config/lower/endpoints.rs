@@ -1,6 +1,7 @@
 //! `serviceRef`: a Service instead of an address, and the endpoints behind it.
 
 use super::{LowerContext, Mode};
+use crate::base::shell::quoted;
 use crate::base::{Host, Reason, Target};
 use crate::config::error::Findings;
 use crate::config::raw::{PortRef, ServiceRef};
@@ -51,7 +52,8 @@ pub(super) fn lower(
         None | Some(ServiceState::Missing) => {
             let message = format!(
                 "Service {name:?} does not exist in namespace {namespace:?}, or has no port; see \
-                 kubectl get services -n {namespace}"
+                 kubectl get services -n {}",
+                quoted(namespace)
             );
             findings.error(&path, Reason::ServiceNotFound, message);
             return None;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{LowerContext, Mode};
 use crate::base::Reason;
+use crate::base::shell::quoted;
 use crate::config::error::{Diagnostic, Findings, Loaded};
 use crate::config::raw;
 use crate::config::secrets::{Holder, SecretData, SecretState};
@@ -53,7 +54,9 @@ impl Reference<'_> {
         match context.secrets.find(namespace, name) {
             SecretState::Known(data) if self.sent && !data.shared => Err(self.invalid(format!(
                 "Secret {name:?} would be sent to another host, which its owner has to allow: \
-                 kubectl label secret {name} -n {namespace} adit.dev/share=true"
+                 kubectl label secret {} -n {} adit.dev/share=true",
+                quoted(name),
+                quoted(namespace)
             ))),
             SecretState::Known(data) => Ok(data),
             SecretState::Refused(why) => Err(self.invalid(why)),
@@ -92,14 +95,13 @@ impl Reference<'_> {
         let usage = label.map(|usage| format!("adit.dev/usage={usage}"));
         let labels: Vec<_> =
             usage.into_iter().chain(self.sent.then(|| "adit.dev/share=true".into())).collect();
-        let line = format!("kubectl create secret {kind} {} -n {namespace} {rest}", self.name);
+        let (name, namespace) = (quoted(self.name), quoted(namespace));
+        let line = format!("kubectl create secret {kind} {name} -n {namespace} {rest}");
         match labels.as_slice() {
             [] => line,
-            labels => format!(
-                "{line} && kubectl label secret {} -n {namespace} {}",
-                self.name,
-                labels.join(" ")
-            ),
+            labels => {
+                format!("{line} && kubectl label secret {name} -n {namespace} {}", labels.join(" "))
+            }
         }
     }
 

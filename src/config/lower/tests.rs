@@ -5,6 +5,7 @@ mod listeners;
 mod protocols;
 mod refusals;
 mod routes;
+mod secrets;
 mod tls;
 
 use super::*;

@@ -178,7 +178,8 @@ fn secret(map: Map<String, Value>, into: &mut Documents, findings: &mut Findings
     let (namespace, name) = metadata(&map, findings);
     let title = format!("Secret {namespace}/{name}");
     // Whoever writes the file has the values.
-    let mut data = SecretData { shared: true, ..SecretData::default() };
+    let kind = map.get("type").and_then(Value::as_str).unwrap_or_default();
+    let mut data = SecretData { kind: kind.into(), shared: true, ..SecretData::default() };
     for (field, encoded) in [("data", true), ("stringData", false)] {
         let values = match map.get(field) {
             None | Some(Value::Null) => continue,

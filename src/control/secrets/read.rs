@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{Key, Read};
 use crate::base::Secret;
+use crate::base::shell::quoted;
 use crate::config::secrets::{SecretData, SecretState};
 use crate::control::watch::{Kind, Metadata};
 
@@ -173,8 +174,10 @@ fn found(key: &Key, stored: Stored) -> Answer {
     let Key { namespace, name } = key;
     let refused = match sort {
         None if kind == OPAQUE => Some(format!(
-            "Secret {name:?} is Opaque and not labelled for tunnels: kubectl label secret {name} \
-             -n {namespace} {USAGE}=tunnel"
+            "Secret {name:?} is Opaque and not labelled for tunnels: kubectl label secret {} -n {} \
+             {USAGE}=tunnel",
+            quoted(name),
+            quoted(namespace)
         )),
         None => Some(format!(
             "Secret {name:?} is of type {kind}, which tunnels do not use: {TLS}, {BASIC_AUTH}, or \
@@ -191,7 +194,7 @@ fn found(key: &Key, stored: Stored) -> Answer {
         )),
         None => {
             let values = data.into_iter().map(|(key, value)| (key, Secret::new(value.0))).collect();
-            SecretState::Known(Arc::new(SecretData { values, shared }))
+            SecretState::Known(Arc::new(SecretData { kind: kind.into(), values, shared }))
         }
     };
     Answer::Found { version, sort, state }

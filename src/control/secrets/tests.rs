@@ -38,7 +38,7 @@ impl Server {
                         sort: Some(Sort::Tls),
                         state: SecretState::Known(Arc::new(SecretData {
                             values: [("n".into(), vec![n].into())].into(),
-                            shared: false,
+                            ..Default::default()
                         })),
                     },
                 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Report;
 use super::condition::Finding;
 use crate::base::Reason;
+use crate::base::shell::quoted;
 use crate::config::lower::References;
 use crate::config::secrets::Holder;
 
@@ -25,9 +26,10 @@ pub(super) fn of_service(references: &References, now: Timestamp) -> Finding {
     let ended = ended.map(|(holder, ends)| match holder {
         Holder::Secret(secret) => format!(
             "the certificate in key \"tls.crt\" of Secret {secret:?} ended on {}; renew it: \
-             kubectl create secret tls {secret} --cert=FILE --key=FILE --dry-run=client -o yaml \
+             kubectl create secret tls {} --cert=FILE --key=FILE --dry-run=client -o yaml \
              | kubectl apply -f -",
-            day(*ends)
+            day(*ends),
+            quoted(secret)
         ),
         Holder::Class(class) => format!(
             "the default certificate of class {class:?} ended on {}: ask who installed adit, or \

@@ -122,7 +122,7 @@ impl World {
         let value =
             |(key, value): &(&str, &str)| (key.to_string(), Secret::new(value.as_bytes().to_vec()));
         let values = values.iter().map(value).collect();
-        let state = SecretState::Known(Arc::new(SecretData { values, shared: false }));
+        let state = SecretState::Known(Arc::new(SecretData { values, ..Default::default() }));
         self.secrets.0.insert((namespace.into(), name.into()), state);
     }
 

@@ -99,7 +99,7 @@ fn secrets(all: &[(&str, Values, bool)]) -> Secrets {
         let value =
             |(key, value): &(&str, &str)| (key.to_string(), Secret::new(value.as_bytes().to_vec()));
         let values = values.iter().map(value).collect();
-        let data = SecretData { values, shared: *shared };
+        let data = SecretData { values, shared: *shared, ..Default::default() };
         (("team-a".to_string(), name.to_string()), SecretState::Known(Arc::new(data)))
     };
     Secrets(all.iter().map(secret).collect())

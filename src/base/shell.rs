@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A word as a shell takes it for itself.
-pub(super) fn quoted(word: &str) -> Cow<'_, str> {
+pub fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+@%=".contains(c);
     // A leading = or ~ means something to some shells.
     if !word.is_empty() && word.chars().all(plain) && !word.starts_with('=') {
