@@ -9,6 +9,7 @@ pub mod duration;
 pub mod key;
 pub mod reason;
 pub mod secret;
+pub mod size;
 
 pub use addr::{Host, ListenAddr, Network, Target};
 pub use bound::Bound;
@@ -17,3 +18,4 @@ pub use duration::GoDuration;
 pub use key::{Origin, ServiceKey};
 pub use reason::Reason;
 pub use secret::Secret;
+pub use size::Size;

@@ -89,7 +89,7 @@ fn node(host: &str) -> NodeConfig {
 
 fn hop(hosts: &str) -> HopConfig {
     let selector = Selector { strategy: Strategy::Fifo, ..Default::default() };
-    let nodes = hosts.split(' ').map(node).collect();
+    let nodes = hosts.split(' ').map(|host| Arc::new(node(host))).collect();
     HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes }
 }
 
@@ -132,6 +132,7 @@ fn built_with(
         origin: Origin::Files,
         dialer,
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
+        clients: Arc::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     Ok((Route::build(&config, &chain, context)?, metrics))
@@ -295,9 +296,56 @@ async fn a_ca_that_is_none_is_told_with_its_node_before_any_dial() {
     let ca = Some(crate::base::Secret::new(Arc::from(*b"no PEM")));
     let tls = Some(Arc::new(crate::config::model::ClientTls { ca, ..Default::default() }));
     let mut broken = hop("a b");
-    broken.nodes[1].dialer = DialerConfig::Tcp { tls, keepalive: None };
+    let node = Arc::make_mut(&mut broken.nodes[1]);
+    node.dialer = DialerConfig::Tcp { tls, keepalive: None };
     let error = built(vec![broken]).map(|_| ()).unwrap_err();
     assert_eq!(error.node, "hop/b");
+}
+
+#[tokio::test]
+async fn equal_clients_are_built_once_and_at_first_use() {
+    let clients = Arc::new(TlsClients::default());
+    let world = Arc::new(World::default());
+    let nodes = |service: usize| {
+        (0..128).map(move |i| {
+            let name = format!("says-no-{service}-{i}");
+            let tls = crate::config::model::ClientTls {
+                server_name: Some(name.clone()),
+                alpn: vec!["http/1.1".into()],
+                ..Default::default()
+            };
+            let dialer = DialerConfig::Tcp { tls: Some(Arc::new(tls)), keepalive: None };
+            Arc::new(NodeConfig { dialer, ..node(&name) })
+        })
+    };
+    let route = |service| {
+        let chain = ChainConfig {
+            name: "c".into(),
+            hops: vec![HopConfig { nodes: nodes(service).collect(), ..hop("unused") }],
+        };
+        let context = RouteContext {
+            origin: Origin::tunnel("a", "t"),
+            dialer: world.clone(),
+            metrics: Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s")),
+            clients: clients.clone(),
+        };
+        Route::through(&chain, &Names::default(), Some(Duration::from_secs(5)), context).unwrap()
+    };
+    let routes: Vec<_> = (0..32).map(route).collect();
+    assert_eq!(clients.built(), 0, "nothing is built before a dial");
+    let target = "db:1".parse().unwrap();
+    for route in &routes {
+        // Nobody here speaks TLS: every node is tried, and its client is needed.
+        let ask = Ask {
+            network: Network::Tcp,
+            to: To::Target(&target),
+            client: ([127, 0, 0, 1], 1).into(),
+            user: None,
+        };
+        assert!(route.connect(&ask).await.is_err());
+    }
+    assert_eq!(world.dialled().split(' ').count(), 32 * 128);
+    assert_eq!(clients.built(), 1);
 }
 
 /// Names that resolve, and a SOCKS4 server for every dial.
