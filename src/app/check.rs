@@ -19,8 +19,8 @@ use crate::control::policy::{Labels, Namespaces, Policy, Reserved, Selected, ref
 use crate::sidecar::Inputs;
 
 /// The ports that the chart gives a controller.
-const FRONTS: [u16; 2] = [8080, 8443];
-const ADMIN: Option<u16> = Some(9180);
+pub(super) const FRONTS: [u16; 2] = [8080, 8443];
+pub(super) const ADMIN: Option<u16> = Some(9180);
 
 /// Prints every error and warning of files, folders and the command line, and how many services
 /// would run. A `WsTunnel` is judged as a cluster would, whose Secrets and Services nobody knows here.

@@ -255,7 +255,7 @@ async fn a_hop_that_the_target_passes_by_ends_the_chain() {
 #[tokio::test(start_paused = true)]
 async fn connector_direct_forgets_the_way_so_far() {
     let mut direct = hop("nobody");
-    direct.nodes[0].connector = ConnectorConfig::Direct;
+    Arc::make_mut(&mut direct.nodes[0]).connector = ConnectorConfig::Direct;
     let tried = route(vec![hop("a"), direct]);
     assert!(tried.ask("target:1").await.is_ok());
     assert_eq!(tried.world.dialled(), "target");
@@ -264,7 +264,7 @@ async fn connector_direct_forgets_the_way_so_far() {
 #[tokio::test(start_paused = true)]
 async fn connector_forward_says_nothing() {
     let mut forward = hop("mute");
-    forward.nodes[0].connector = ConnectorConfig::Forward;
+    Arc::make_mut(&mut forward.nodes[0]).connector = ConnectorConfig::Forward;
     let tried = route(vec![forward]);
     assert!(tried.ask("target:1").await.is_ok());
 }
@@ -381,7 +381,7 @@ async fn names_are_resolved_for_socks4_without_4a() {
     let config = crate::config::model::Socks4ConnectorConfig { disable_4a: true, ..<_>::default() };
     let connector = ConnectorConfig::Socks4(config);
     let nodes = vec![NodeConfig { connector, ..node("proxy") }];
-    let tried = built_in(vec![HopConfig { nodes, ..hop("proxy") }], world.clone()).unwrap();
+    let tried = built_in(vec![HopConfig { nodes: nodes.into_iter().map(Arc::new).collect(), ..hop("proxy") }], world.clone()).unwrap();
     let ask = async |target: &str| {
         let target = target.parse().unwrap();
         let client = ([10, 0, 0, 1], 1).into();
@@ -416,7 +416,8 @@ async fn an_association_passes_no_hop_by() {
         vec![Arc::new(Bypass { patterns, ..Default::default() })]
     };
     let mut hop = hop("well");
-    (hop.bypasses, hop.nodes[0].bypasses) = (all(), all());
+    hop.bypasses = all();
+    Arc::make_mut(&mut hop.nodes[0]).bypasses = all();
     let tried = route(vec![hop]);
     assert!(tried.associates().await.is_ok());
     assert_eq!(tried.world.dialled(), "well");
