@@ -30,7 +30,8 @@ use crate::sidecar::Inputs;
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let what = args.what.trim();
     let classes = args.classes.as_deref();
-    let classes = classes.map(|path| Classes::new(path, FRONTS.into(), ADMIN).load()).transpose()?;
+    let classes =
+        classes.map(|path| Classes::new(path, FRONTS.into(), ADMIN).load()).transpose()?;
     if is_file(what) {
         let inputs = Inputs::open(&[what.into()]).context("cannot read standard input")?;
         let (text, good) = file::tell(&inputs, classes.as_ref());

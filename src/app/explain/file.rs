@@ -149,8 +149,9 @@ spec:
     #[test]
     fn what_its_class_allows_otherwise_than_by_default_is_said() {
         let policy = |limits: &str| {
-            let text =
-                format!("classes: [{{name: gold, default: true, namespaces: {{all: true}}, {limits}}}]");
+            let text = format!(
+                "classes: [{{name: gold, default: true, namespaces: {{all: true}}, {limits}}}]"
+            );
             Policy::read([("classes", &*text)], Default::default()).unwrap()
         };
         let other = policy("limits: {receiveBuffer: 64MiB, portsPerNamespace: 8}");

@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         enforced: "control::translate::Translator::desire",
         shown: "documented",
-        test: "a_drain_is_as_long_as_the_class_allows_at_most",
+        test: "a_class_narrowed_under_traffic_drains_and_closes_and_a_broken_file_changes_nothing",
         ..row("drain.timeout", Limit::Shortened(ClassBound::Drain))
     },
     text("hostnames[]", DNS_NAME),
