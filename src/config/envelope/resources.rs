@@ -182,8 +182,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Rows whose `test` is not in the tree yet: that of the bound itself is to be named.
-#[cfg(test)]
-pub(super) const PENDING: &[&str] = &[
+pub const PENDING: &[&str] = &[
     "front_handshakes",
     "port_handshakes",
     "source_handshakes",
