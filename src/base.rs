@@ -10,6 +10,7 @@ pub mod key;
 pub mod reason;
 pub mod secret;
 pub mod shell;
+pub mod size;
 pub mod text;
 
 pub use addr::{Host, ListenAddr, Network, Target};
@@ -19,3 +20,4 @@ pub use duration::GoDuration;
 pub use key::{Origin, ServiceKey};
 pub use reason::Reason;
 pub use secret::Secret;
+pub use size::Size;

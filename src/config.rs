@@ -15,6 +15,7 @@
 pub mod cmdline;
 pub mod convert;
 pub mod defaults;
+pub mod envelope;
 pub mod error;
 pub mod files;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::gate::{Meter, bypass};
 use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
+use crate::net::tls::TlsClients;
 use crate::route::{Ask, ForwardAsk, Forwarder, NodeError, Route, RouteContext, RouteError, To};
 
 mod access;
@@ -46,6 +47,8 @@ pub struct HandlerContext {
     pub dialer: Arc<dyn Dial>,
     /// The service's series.
     pub metrics: ServiceMetrics,
+    /// What shakes hands with nodes.
+    pub clients: Arc<TlsClients>,
     /// The service, with its origin.
     pub key: ServiceKey,
     /// The service takes no new connections: what waits for somebody to come is to end.
@@ -85,7 +88,7 @@ impl Handler {
     /// # Errors
     /// [`NodeError`] names the node of the chain that can never be dialled.
     pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
-        let HandlerContext { dialer, metrics, key, stopping } = context;
+        let HandlerContext { dialer, metrics, clients, key, stopping } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
@@ -97,7 +100,8 @@ impl Handler {
             ListenerConfig::Udp(listener) => (Network::Udp, Some(listener.ttl)),
             _ => (Network::Tcp, None),
         };
-        let context = RouteContext { origin: key.origin.clone(), dialer, metrics: metrics.clone() };
+        let (origin, of_route) = (key.origin.clone(), metrics.clone());
+        let context = RouteContext { origin, dialer, metrics: of_route, clients };
         Ok(Self {
             config: config.handler.clone(),
             network,

@@ -5,6 +5,7 @@
 //! node that fails gives its place to the next one within the same attempt, before any byte of the
 //! client has left.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::gate::bypass;
 use crate::io::BoxIo;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
+use crate::net::tls::TlsClients;
 
 mod associate;
 mod bind;
@@ -39,9 +41,18 @@ use walk::{Blame, Failed, Goal, Step, Walk};
 /// Whether every node of a chain can be dialled at all, as far as its configuration goes.
 ///
 /// # Errors
-/// What [`Route::build`] would say.
+/// What [`Route::build`] or the first dial would say.
 pub fn check(chain: &ChainConfig) -> Result<(), NodeError> {
-    chain.hops.iter().try_for_each(|hop| Hop::build(hop).map(drop))
+    let clients = TlsClients::default();
+    // Kept, so that equal ones are built once.
+    let mut built = Vec::new();
+    for (hop, node) in chain.hops.iter().flat_map(|hop| hop.nodes.iter().map(move |n| (hop, n))) {
+        let client = node.dialer.tls().map(|tls| clients.build("", tls)).transpose();
+        let client = client
+            .map_err(|source| NodeError { node: format!("{}/{}", hop.name, node.name), source })?;
+        built.extend(client);
+    }
+    Ok(())
 }
 
 /// What a client asks a route for.
@@ -97,6 +108,8 @@ pub struct RouteContext {
     pub dialer: Arc<dyn Dial>,
     /// The service's series.
     pub metrics: ServiceMetrics,
+    /// What shakes hands with nodes.
+    pub clients: Arc<TlsClients>,
 }
 
 /// The way of one service to its targets. It keeps how the nodes fare, so it lives as long as the
@@ -105,6 +118,7 @@ pub struct Route {
     dialer: Arc<dyn Dial>,
     origin: Origin,
     metrics: ServiceMetrics,
+    clients: Arc<TlsClients>,
     hops: Vec<Hop>,
     names: Names,
     retries: u32,
@@ -138,12 +152,16 @@ impl Route {
         within: Option<Duration>,
         context: RouteContext,
     ) -> Result<Self, NodeError> {
-        let RouteContext { origin, dialer, metrics } = context;
+        let RouteContext { origin, dialer, metrics, clients } = context;
+        let (namespace, mut sound) = (origin.namespace(), HashSet::new());
+        let hop = |hop| Hop::build(hop, namespace, &clients, &mut sound);
+        let hops = chain.hops.iter().map(hop).collect::<Result<_, _>>()?;
         Ok(Self {
             dialer,
             origin,
             metrics,
-            hops: chain.hops.iter().map(Hop::build).collect::<Result<_, _>>()?,
+            clients,
+            hops,
             names: names.clone(),
             retries: 0,
             within,

@@ -86,7 +86,8 @@ fn through(config: &ServiceConfig) -> String {
 }
 
 fn hops(chain: &ChainConfig) -> String {
-    let nodes = |hop: &HopConfig| hop.nodes.iter().map(node).collect::<Vec<_>>().join(" or ");
+    let nodes =
+        |hop: &HopConfig| hop.nodes.iter().map(|n| node(n)).collect::<Vec<_>>().join(" or ");
     chain.hops.iter().map(nodes).collect::<Vec<_>>().join(", ")
 }
 

@@ -1,5 +1,6 @@
 //! `adit check`: what would be wrong.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -13,12 +14,13 @@ use crate::cli::CheckArgs;
 use crate::config::cmdline::{self, Line};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::read::TunnelDoc;
+use crate::control::policy::quota::{Asks, Counts};
 use crate::control::policy::{Labels, Namespaces, Policy, Reserved, Selected, refusals};
 use crate::sidecar::Inputs;
 
 /// The ports that the chart gives a controller.
-const FRONTS: [u16; 2] = [8080, 8443];
-const ADMIN: Option<u16> = Some(9180);
+pub(super) const FRONTS: [u16; 2] = [8080, 8443];
+pub(super) const ADMIN: Option<u16> = Some(9180);
 
 /// Prints every error and warning of files, folders and the command line, and how many services
 /// would run. A `WsTunnel` is judged as a cluster would, whose Secrets and Services nobody knows here.
@@ -71,7 +73,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 /// What the classes say of tunnels that are valid in themselves.
 fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
-    for (i, tunnel) in tunnels.iter().enumerate() {
+    let mut namespaces: BTreeMap<&str, Counts> = BTreeMap::new();
+    for tunnel in tunnels {
         let title = tunnel.title();
         let mut refuse = |reason, message: String| {
             errors.push(Diagnostic::new("spec.className", reason, message).within(&title));
@@ -95,18 +98,16 @@ fn by_class(policy: &Policy, tunnels: &[TunnelDoc], loaded: &Loaded) -> Vec<Diag
                 format!("class {:?} does not serve namespace {}", class.name, tunnel.namespace);
             refuse(Reason::NotAllowedByClass, message);
         }
-        let same = |other: &&TunnelDoc| {
+        let served = |other: &&TunnelDoc| {
             other.namespace == tunnel.namespace
-                && policy.select(Some(&other.spec.class_name)) == Selected::Class(class)
+                && policy.class(Some(&other.spec.class_name)).is_some()
         };
-        let before = tunnels.iter().take(i).filter(same).count();
-        if before >= class.limits.tunnels_per_namespace {
-            let message = format!(
-                "class {:?} allows {} tunnels a namespace",
-                class.name, class.limits.tunnels_per_namespace
-            );
-            refuse(Reason::QuotaExceeded, message);
-        }
+        let all = tunnels.iter().filter(served).count();
+        let asks = Asks::of(&tunnel.name, &tunnel.spec.config, &FRONTS);
+        // The files' order stands for the objects' age.
+        let counts = namespaces.entry(&tunnel.namespace).or_default();
+        let beyond = counts.admit(class, asks, all);
+        errors.extend(beyond.map(|beyond| beyond.error.within(&title)));
         let origin = Origin::tunnel(&tunnel.namespace, &tunnel.name);
         let raw = &tunnel.spec.config;
         let key = |name: &str| ServiceKey::new(origin.clone(), name);

@@ -13,9 +13,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::EXIT_CONFIG;
+use super::check::{ADMIN, FRONTS};
+use super::classes::Classes;
 use crate::base::Reason;
 use crate::cli::ExplainArgs;
+use crate::config::envelope;
 use crate::config::error::{ConfigErrors, Diagnostic};
+use crate::control::policy::Policy;
 use crate::control::{Connection, Object, Tunnels};
 use crate::sidecar::Inputs;
 
@@ -25,9 +29,12 @@ use crate::sidecar::Inputs;
 /// The object cannot be read, or standard output is closed.
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let what = args.what.trim();
+    let classes = args.classes.as_deref();
+    let classes =
+        classes.map(|path| Classes::new(path, FRONTS.into(), ADMIN).load()).transpose()?;
     if is_file(what) {
         let inputs = Inputs::open(&[what.into()]).context("cannot read standard input")?;
-        let (text, good) = file::tell(&inputs);
+        let (text, good) = file::tell(&inputs, classes.as_ref());
         super::print(&text)?;
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) });
     }
@@ -35,14 +42,24 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(args.kubeconfig.as_deref()).await?;
     let namespace = namespace.as_deref().unwrap_or(connection.namespace());
     let object = Tunnels::new(&connection, namespace).get(&name).await?;
-    let (text, good) = object::tell(&object);
+    let (text, good) = object::tell(&object, classes.as_ref());
     super::print(&text)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What an object says of itself, and whether everything serves.
 pub(super) fn tell(object: &Object) -> (String, bool) {
-    object::tell(object)
+    object::tell(object, None)
+}
+
+/// What a class has otherwise than one that says nothing; empty if it is not known.
+fn limits(classes: Option<&Policy>, class_name: Option<&str>) -> String {
+    let class = classes.and_then(|classes| classes.class(class_name));
+    let different = class.map(|class| envelope::differences(&class.limits)).unwrap_or_default();
+    match (class, different.is_empty()) {
+        (Some(class), false) => format!("class {}: {}", class.name, different.join(", ")),
+        _ => String::new(),
+    }
 }
 
 /// By its form alone: what lies in the folder of the day must not change what a command means.

@@ -227,6 +227,9 @@ pub struct ExplainArgs {
     /// How to reach the API server; by default as kubectl does, or as a pod
     #[arg(long, value_name = "FILE", env = "ADIT_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
+    /// The class file of the installation: says too which limits the tunnel's class raises or lowers
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
 }
 
 const EXPLAIN: &str = "Examples:

@@ -18,6 +18,7 @@ mod handler;
 mod limits;
 mod listener;
 mod mux;
+mod nodes;
 mod outline;
 mod references;
 mod resolve;
@@ -28,15 +29,17 @@ mod service;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::defaults;
+use super::envelope;
 use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
-use super::model::{ExposeConfig, ServiceConfig};
+use super::model::{ClassLimits, ExposeConfig, ServiceConfig};
 use super::raw;
 use super::secrets::{ClassCertificate, Holder, Kept, Secrets};
 use super::services::Services;
@@ -76,7 +79,15 @@ pub struct LowerContext<'a> {
     pub default_ping: Option<Duration>,
     /// The ports that all tunnels share. A loopback target never means one of them.
     pub front_ports: &'a [u16],
+    /// What a tenant's class allows, and with it every other bound of [`envelope`]. `None`: files have
+    /// GOST's freedom.
+    pub limits: Option<&'a ClassLimits>,
+    /// How many endpoints of a Service are nodes.
+    endpoints: usize,
 }
+
+/// Of a class that says nothing.
+static LIMITS: LazyLock<ClassLimits> = LazyLock::new(ClassLimits::default);
 
 impl<'a> LowerContext<'a> {
     /// For files and the command line. GOST documents have no namespace of their own: `default`.
@@ -93,6 +104,8 @@ impl<'a> LowerContext<'a> {
             files,
             default_ping: None,
             front_ports: &[],
+            limits: None,
+            endpoints: envelope::ENDPOINTS,
         }
     }
 
@@ -102,13 +115,19 @@ impl<'a> LowerContext<'a> {
         Self { files, ..self }
     }
 
-    /// For objects of the API server.
+    /// For objects of the API server, whose class says nothing of limits.
     pub fn controller(namespace: &'a str, secrets: &'a Secrets, front_ports: &'a [u16]) -> Self {
         let default_ping = Some(defaults::CONTROLLER_PING_INTERVAL);
         let files = Files::none();
         let mode = Mode::Controller;
         let own = Self::files(namespace, secrets);
-        Self { mode, files, default_ping, front_ports, ..own }
+        Self { mode, files, default_ping, front_ports, limits: Some(&LIMITS), ..own }
+    }
+
+    /// The same for an object whose class has these limits.
+    #[must_use]
+    pub fn with_limits(self, limits: &'a ClassLimits) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 
     /// The same with the Services of the cluster.
@@ -181,6 +200,7 @@ impl References {
 /// has to edit the object once it leads to something.
 pub fn lower(config: &raw::Config, context: &LowerContext) -> Result<Lowered, ConfigErrors> {
     let mut findings = Findings::default();
+    within_bounds(config, context)?;
     let services = services(config, context, &mut findings);
     let exposures = expose::lower_all(&config.services, context, &mut findings);
     finish(services, context, Lowered { exposures, ..Lowered::default() }, findings)
@@ -195,6 +215,7 @@ pub fn lower_tunnel(
     context: &LowerContext,
 ) -> Result<Lowered, ConfigErrors> {
     let mut findings = Findings::default();
+    within_bounds(spec, context)?;
     let drain = drain(spec, &mut findings);
     if spec.config.tls.is_some() {
         let message = "a WsTunnel has no certificate for all of its listeners; write listener.tls";
@@ -254,6 +275,17 @@ fn finish(
     Ok(lowered)
 }
 
+/// Whether a tenant's fields are within their bounds. If not, nothing else is looked at: how much that
+/// would be is what was not bounded.
+fn within_bounds(spec: &impl Serialize, context: &LowerContext) -> Result<(), ConfigErrors> {
+    let Some(limits) = context.limits else { return Ok(()) };
+    // A spec has text keys only, so it can always be written.
+    let spec = serde_json::to_value(spec).unwrap_or_default();
+    let diagnostic = |(path, message)| Diagnostic::new(path, Reason::Invalid, message);
+    let found: Vec<_> = envelope::misfits(&spec, limits).into_iter().map(diagnostic).collect();
+    if found.is_empty() { Ok(()) } else { Err(ConfigErrors(found)) }
+}
+
 fn drain(spec: &raw::TunnelSpec, findings: &mut Findings) -> Option<Duration> {
     duration(spec.drain.as_ref()?.timeout.as_ref()?, "drain.timeout", findings)
 }
@@ -269,6 +301,14 @@ fn services(
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Vec<service::LoweredService> {
+    let most = match nodes::most_endpoints(config, context) {
+        Ok(most) => most,
+        Err(error) => {
+            findings.errors.push(error);
+            return Vec::new();
+        }
+    };
+    let context = &LowerContext { endpoints: most, ..*context };
     // What services refer to is lowered first, but reported in the order of the document.
     let mut later = Findings::default();
     let mut of_scope = Findings::default();

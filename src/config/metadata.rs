@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::envelope::{self, Limit, Map};
 use super::error::Findings;
+use super::model::ClassLimits;
 use super::raw;
 use crate::base::Reason;
 
@@ -31,6 +33,10 @@ pub(crate) struct Reader<'a> {
     asked: BTreeSet<&'static str>,
     /// The tables of what GOST reads here and this version does not.
     lacking: Vec<keys::Table>,
+    /// Which map it is, where its keys are bounded.
+    map: Option<Map>,
+    /// Whose bounds hold; `None`: nobody's.
+    limits: Option<&'a ClassLimits>,
 }
 
 impl<'a> Reader<'a> {
@@ -45,7 +51,36 @@ impl<'a> Reader<'a> {
                 }
             });
         }
-        Self { path, entries, asked: BTreeSet::new(), lacking: Vec::new() }
+        let (asked, lacking) = Default::default();
+        Self { path, entries, asked, lacking, map: None, limits: None }
+    }
+
+    /// The same for a map whose keys have bounds, if there are `limits`.
+    pub(crate) fn of(
+        mut self,
+        map: Map,
+        limits: Option<&'a ClassLimits>,
+        findings: &mut Findings,
+    ) -> Self {
+        let (count, most) = (self.entries.len(), envelope::METADATA_KEYS);
+        if limits.is_some() && count > most {
+            let message =
+                format!("the map has {count} keys, nested ones among them; at most {most}");
+            findings.invalid(&self.path, message);
+            self.entries.clear();
+        }
+        Self { map: Some(map), limits, ..self }
+    }
+
+    /// Whose bounds hold.
+    pub(crate) fn limits(&self) -> Option<&'a ClassLimits> {
+        self.limits
+    }
+
+    /// The bound of a key, if bounds hold.
+    fn bound(&self, names: &[&'static str]) -> Option<(Limit, &'a ClassLimits)> {
+        let row = envelope::key(self.map?, names.first()?)?;
+        Some((row.limit, self.limits?))
     }
 
     /// The first of a key's names that is there, as GOST picks among aliases: its path and its value.
@@ -56,6 +91,8 @@ impl<'a> Reader<'a> {
     ) -> Option<(String, &'a Value)> {
         let first = names.iter().any(|name| !self.asked.contains(name));
         self.asked.extend(names);
+        #[cfg(test)]
+        tests::note(self.map, names);
         let mut found = names.iter().filter_map(|n| self.entries.get(&n.to_lowercase()));
         let (key, value) = found.next()?;
         // A handler of several protocols asks once for each; what there is to say is said once.
@@ -90,7 +127,17 @@ impl<'a> Reader<'a> {
 
     /// A number; zero and below are "use the default", as in GOST.
     pub(crate) fn count(&mut self, names: &[&'static str], findings: &mut Findings) -> Option<u32> {
-        self.parsed(names, findings, values::count).flatten()
+        let bound = self.bound(names);
+        let parse = |value: &Value| {
+            let count = values::count(value)?;
+            match (count, bound) {
+                (Some(n), Some((limit, limits))) => {
+                    limit.holds_number(n.into(), limits).map(|()| count)
+                }
+                _ => Ok(count),
+            }
+        };
+        self.parsed(names, findings, parse).flatten()
     }
 
     pub(crate) fn text(
@@ -98,12 +145,27 @@ impl<'a> Reader<'a> {
         names: &[&'static str],
         findings: &mut Findings,
     ) -> Option<String> {
-        self.parsed(names, findings, values::text).filter(|text| !text.is_empty())
+        let bound = self.bound(names);
+        let parse = |value: &Value| {
+            let text = values::text(value)?;
+            bound.map_or(Ok(()), |(limit, _)| limit.holds_text(&text)).map(|()| text)
+        };
+        self.parsed(names, findings, parse).filter(|text| !text.is_empty())
     }
 
     /// A list of texts, or one text with commas: a URL has no lists.
     pub(crate) fn list(&mut self, names: &[&'static str], findings: &mut Findings) -> Vec<String> {
-        self.parsed(names, findings, values::list).unwrap_or_default()
+        let bound = self.bound(names);
+        let parse = |value: &Value| {
+            let list = values::list(value)?;
+            match bound {
+                Some((Limit::Items(most), _)) if list.len() as u64 > most.into() => {
+                    Err(format!("the list has {} entries; at most {most}", list.len()))
+                }
+                _ => Ok(list),
+            }
+        };
+        self.parsed(names, findings, parse).unwrap_or_default()
     }
 
     /// A duration: Go's syntax, or a bare number of seconds. Zero is "use the default" or "none".
@@ -112,7 +174,7 @@ impl<'a> Reader<'a> {
         names: &[&'static str],
         findings: &mut Findings,
     ) -> Option<Duration> {
-        self.signed_duration(names, findings)
+        self.any_duration(names, false, findings)
             .map(|d| match d {
                 SignedDuration::Negative => Duration::ZERO,
                 SignedDuration::Positive(duration) => duration,
@@ -126,7 +188,30 @@ impl<'a> Reader<'a> {
         names: &[&'static str],
         findings: &mut Findings,
     ) -> Option<SignedDuration> {
-        self.parsed(names, findings, values::duration)
+        self.any_duration(names, true, findings)
+    }
+
+    /// `forever`: what a negative one means.
+    fn any_duration(
+        &mut self,
+        names: &[&'static str],
+        forever: bool,
+        findings: &mut Findings,
+    ) -> Option<SignedDuration> {
+        let bound = self.bound(names);
+        let parse = |value: &Value| {
+            let found = values::duration(value)?;
+            let Some((limit, limits)) = bound else { return Ok(found) };
+            match found {
+                SignedDuration::Negative if forever => limit.holds_forever(limits)?,
+                SignedDuration::Positive(duration) if !duration.is_zero() => {
+                    limit.holds_duration(duration, limits)?;
+                }
+                _ => {}
+            }
+            Ok(found)
+        };
+        self.parsed(names, findings, parse)
     }
 
     /// HTTP headers, their names in Go's canonical form: as GOST sends them.
@@ -138,8 +223,10 @@ impl<'a> Reader<'a> {
         reserved: &[&str],
         findings: &mut Findings,
     ) -> BTreeMap<String, String> {
+        let bounded = self.bound(names).is_some();
         let Some((path, value)) = self.find(names, findings) else { return BTreeMap::new() };
-        match values::headers(value, reserved) {
+        let held = if bounded { values::few_headers(value) } else { Ok(()) };
+        match held.and_then(|()| values::headers(value, reserved)) {
             Ok(headers) => headers,
             Err((key, message)) => {
                 findings.invalid(&format!("{path}{key}"), message);
@@ -176,9 +263,24 @@ pub(crate) fn flat(map: &raw::Metadata) -> raw::Metadata {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use serde_json::json;
+
+    thread_local! {
+        /// The keys that were asked for on this thread.
+        static NOTED: std::cell::RefCell<BTreeSet<(Map, &'static str)>> = Default::default();
+    }
+
+    pub(super) fn note(map: Option<Map>, names: &[&'static str]) {
+        let Some(map) = map else { return };
+        NOTED.with_borrow_mut(|noted| noted.extend(names.iter().map(|name| (map, *name))));
+    }
+
+    /// The keys that were asked for on this thread since the last question.
+    pub(crate) fn noted() -> BTreeSet<(Map, &'static str)> {
+        NOTED.take()
+    }
 
     fn metadata(value: Value) -> raw::Metadata {
         serde_json::from_value(value).unwrap()

@@ -6,6 +6,7 @@
 
 mod file;
 mod hosts;
+pub(crate) mod quota;
 mod range;
 mod rules;
 #[cfg(test)]

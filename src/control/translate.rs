@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::claim::{Ledger, digest_of_port};
 use super::expose::{Allocation, Slot};
 use super::object::{Key, Object};
+use super::policy::quota::{Beyond, Counts};
 use super::policy::{Class, Labels, Policy, Selected};
 use super::status::ACCEPTED;
 use crate::base::{ListenAddr, Reason, ServiceKey};
@@ -237,8 +238,8 @@ impl Translator {
     ) -> Translation {
         let mut outcome = Translation::default();
         let policy = self.policy.clone();
-        let beyond = admission::beyond_quota(&policy, objects.clone());
         self.follow_ports(objects.clone(), now);
+        let beyond = self.judge(objects.clone(), &policy, outside);
         for object in objects.clone() {
             if object.deleting {
                 // Gone for traffic; only somebody's finalizer keeps the object.
@@ -249,8 +250,8 @@ impl Translator {
                 Selected::Foreign => self.abandoned(object),
                 Selected::None => admission::no_class(),
                 Selected::Class(class) => {
-                    let beyond = beyond.contains(&*object.uid);
-                    let verdict = self.verdict(object, class, beyond, outside);
+                    let beyond = beyond.get(&*object.uid);
+                    let verdict = self.verdict(object, class, beyond);
                     self.desire(object, class, &verdict, &mut outcome.services);
                     verdict
                 }
@@ -305,27 +306,52 @@ impl Translator {
         }
     }
 
-    fn verdict(
+    /// Brings what is known of the objects up to date, and says which are too many for their class.
+    fn judge<'a>(
         &mut self,
-        object: &Object,
-        class: &Class,
-        beyond: bool,
+        objects: impl Iterator<Item = &'a Object>,
+        policy: &Policy,
         outside: Outside<'_>,
-    ) -> Verdict {
-        let namespace = &*object.key.namespace;
+    ) -> HashMap<Arc<str>, Beyond> {
+        let mut namespaces: BTreeMap<&str, Vec<(&Object, &Class)>> = BTreeMap::new();
+        for object in objects.filter(|object| !object.deleting) {
+            let Selected::Class(class) = policy.select(object.class.as_deref()) else { continue };
+            self.look(object, class, outside);
+            namespaces.entry(&object.key.namespace).or_default().push((object, class));
+        }
+        let mut beyond = HashMap::new();
+        for (namespace, mut objects) in namespaces {
+            objects.sort_by_key(|(object, _)| (object.created, &object.key));
+            let (mut counts, all) = (Counts::default(), objects.len());
+            for (object, class) in objects {
+                let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
+                let Some(seen) = self.seen.get(&object.uid) else { continue };
+                let found = seen.count(object, &rules, all, &mut counts);
+                beyond.extend(found.map(|found| (object.uid.clone(), found)));
+            }
+        }
+        beyond
+    }
+
+    fn look(&mut self, object: &Object, class: &Class, outside: Outside<'_>) {
         let certificate = class.default_certificate.as_ref().map(|name| ClassCertificate {
             class: &class.name,
             state: outside.secrets.find(&self.release, name),
         });
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let (tunnel, fronts) = (&*object.key.name, &*self.fronts);
-        let sight = Sight { outside, namespace, tunnel, fronts, certificate };
-        seen.look(object, &sight);
+        let (namespace, tunnel) = (&*object.key.namespace, &*object.key.name);
+        let (fronts, limits) = (&*self.fronts, &class.limits);
+        seen.look(object, &Sight { outside, namespace, tunnel, fronts, limits, certificate });
+    }
+
+    fn verdict(&mut self, object: &Object, class: &Class, beyond: Option<&Beyond>) -> Verdict {
+        let namespace = &*object.key.namespace;
+        let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
         let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
         let outcome = seen.admit(&rules, beyond);
         // The class has the last word, also on what ran before it was narrowed.
         let previous = || {
-            let previous = seen.last.as_ref().filter(|_| !beyond);
+            let previous = seen.last.as_ref().filter(|_| beyond.is_none_or(|found| !found.whole));
             previous.and_then(|last| rules.allow(last, &seen.ran).ok())
         };
         if object.spec.as_ref().is_ok_and(|spec| spec.suspend) {

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::bounds::ends;
 use super::schema::validations;
+use crate::config::envelope::ends;
 
 /// Rules by path of `spec`, or by its end where one names no service.
 const RULES: &[(&str, &[(&str, &str)])] = &[

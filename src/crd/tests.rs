@@ -106,3 +106,93 @@ fn the_file_in_crds_is_up_to_date() {
     let written = std::fs::read_to_string(file).unwrap_or_default();
     assert!(written == yaml(), "run: cargo run -- crd > crds/wstunnels.adit.dev.yaml");
 }
+
+/// A spec in which a list has so many entries, a text so many characters, or a number this value;
+/// `path` is a path of the schema.
+fn spec_with(path: &str, end: Value) -> (Value, String) {
+    let mut value = end;
+    let mut at = Vec::new();
+    for part in path.split('.').rev() {
+        let (key, list) = match part.strip_suffix("[]") {
+            Some(key) => (key, true),
+            None => (part, false),
+        };
+        if list {
+            value = json!([value]);
+        }
+        value = json!({ key: value });
+        at.push(if list { format!("{key}[0]") } else { key.into() });
+    }
+    at.reverse();
+    (value, at.join("."))
+}
+
+#[test]
+fn every_field_is_tried_below_at_and_above_its_bound() {
+    use crate::config::envelope::{Kind, field, misfits};
+    use crate::config::model::ClassLimits;
+
+    let spec = schema()["properties"]["spec"].clone();
+    let limits = ClassLimits::default();
+    let mut tried = 0;
+    let mut try_all = |path: &str, values: Vec<(Value, bool)>| {
+        for (value, out) in values {
+            let (spec, at) = spec_with(path, value);
+            let found = misfits(&spec, &limits);
+            let of_it = found.iter().any(|(path, message)| {
+                *path == at && (message.contains("; at most") || message.contains("; at least"))
+            });
+            assert_eq!(of_it, out, "{path}: {found:?}");
+            tried += 1;
+        }
+    };
+    walk(&spec, "", &mut |path, schema| {
+        let path = path.trim_start_matches('.');
+        if path.is_empty() || path.ends_with("metadata") {
+            return;
+        }
+        let row = |kind| field(path, kind).unwrap_or_else(|| panic!("{path} has no row")).limit;
+        let around = |most: u64| [(most - 1, false), (most, false), (most + 1, true)];
+        match schema["type"].as_str() {
+            Some("array") => {
+                // Of what the schema says, since that is the API server's.
+                let most = schema["maxItems"].as_u64().unwrap();
+                row(Kind::List);
+                let list = |n: u64| Value::Array(vec![Value::Null; n as usize]);
+                try_all(path, around(most).map(|(n, out)| (list(n), out)).into());
+            }
+            Some("string") => {
+                let limit = row(Kind::Text);
+                let most = u64::from(limit.length().unwrap());
+                assert!(schema["maxLength"].as_u64().is_none_or(|n| n == most), "{path}");
+                let text = |n: u64| json!("ä".repeat(n as usize));
+                try_all(path, around(most).map(|(n, out)| (text(n), out)).into());
+            }
+            Some("integer") => {
+                if let crate::config::envelope::Limit::Number(least, most) = row(Kind::Number) {
+                    assert_eq!(
+                        (schema["minimum"].as_u64(), schema["maximum"].as_u64()),
+                        (Some(least.into()), Some(most.into())),
+                        "{path}"
+                    );
+                    try_all(path, around(most.into()).map(|(n, out)| (json!(n), out)).into());
+                }
+            }
+            Some("object") if schema["properties"].is_null() => {
+                let most = schema["maxProperties"].as_u64().unwrap();
+                row(Kind::Map);
+                let map = |n: u64| (0..n).map(|i| (format!("k{i}"), json!("v"))).collect::<Value>();
+                try_all(path, around(most).map(|(n, out)| (map(n), out)).into());
+            }
+            _ => {}
+        }
+    });
+    try_all(
+        "services[].forwarder.nodes[].serviceRef.port",
+        vec![(json!("p".repeat(63)), false), (json!("p".repeat(64)), true)],
+    );
+    try_all("resolvers[].nameservers[].ttl", vec![(json!("1s"), false), (json!("999ms"), true)]);
+    let longest = [(json!("10m"), false), (json!("10m0.001s"), true), (json!("0s"), false)];
+    try_all("resolvers[].nameservers[].timeout", longest.into());
+    assert!(tried > 300, "{tried}");
+}

@@ -21,7 +21,7 @@ use crate::handler::{Handler, HandlerContext};
 use crate::io::{Accept, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
-use crate::net::tls::TlsServer;
+use crate::net::tls::{TlsClients, TlsServer};
 use crate::route::{Route, RouteContext};
 
 /// One service. New streams get the handler of the moment, open ones keep theirs.
@@ -193,6 +193,8 @@ pub(super) struct Services {
     pub dialer: Arc<dyn Dial>,
     /// Where their series are.
     pub metrics: Metrics,
+    /// What shakes hands with the nodes of all of them.
+    pub clients: Arc<TlsClients>,
     /// Every task of the engine.
     pub tracker: TaskTracker,
     /// Whose they are.
@@ -208,8 +210,8 @@ pub(super) struct Services {
 impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
-        let (tenants, running, prepared, unowned, cut) = Default::default();
-        Self { dialer, metrics, tracker, tenants, running, prepared, unowned, cut }
+        let (clients, tenants, running, prepared, unowned, cut) = Default::default();
+        Self { dialer, metrics, clients, tracker, tenants, running, prepared, unowned, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -232,6 +234,7 @@ impl Services {
             key: key.clone(),
             dialer: self.dialer.clone(),
             metrics: self.metrics.service(key),
+            clients: self.clients.clone(),
             stopping: stopping.clone(),
         };
         let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
@@ -249,7 +252,7 @@ impl Services {
     /// What a route of a service needs that is not its handler's.
     pub(super) fn route_context(&self, key: &ServiceKey) -> RouteContext {
         let (origin, metrics) = (key.origin.clone(), self.metrics.service(key));
-        RouteContext { origin, dialer: self.dialer.clone(), metrics }
+        RouteContext { origin, dialer: self.dialer.clone(), metrics, clients: self.clients.clone() }
     }
 
     /// One value for all services with the same policy: a client that shook hands for one of them

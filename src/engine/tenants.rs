@@ -68,6 +68,28 @@ mod tests {
     }
 
     #[test]
+    fn two_classes_count_on_one_namespace() {
+        let mut tenants = Tenants::default();
+        let of = |name: &str, most: u32| {
+            let (key, mut desired) = desired(name, 10);
+            desired.terms = Some(Arc::new(Terms {
+                connections_of_tunnel: 10,
+                connections_of_namespace: most,
+                ..Terms::default()
+            }));
+            (key, desired)
+        };
+        tenants.govern(&[of("small", 1), of("large", 2)].into());
+        let enter = |name: &str| tenants.get(&Origin::tunnel("a", name)).unwrap().enter();
+        let first = enter("large").unwrap();
+        assert!(enter("small").is_err(), "its class allows one, and the namespace has one");
+        let second = enter("large").unwrap();
+        assert!(enter("large").is_err());
+        drop((first, second));
+        assert!(enter("small").is_ok());
+    }
+
+    #[test]
     fn a_tunnel_that_comes_back_still_counts_what_is_open() {
         let mut tenants = Tenants::default();
         let origin = Origin::tunnel("a", "t");

@@ -104,6 +104,7 @@ fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Se
     let context = HandlerContext {
         dialer: world.clone(),
         metrics: metrics.clone(),
+        clients: Arc::default(),
         key,
         stopping: stopping.clone(),
     };

@@ -1,13 +1,16 @@
 //! A chain as it is walked: hops, and nodes with what they keep between dials.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 use super::error::RouteError;
 use super::select::{By, Candidate, Choice};
 use super::walk::Blame;
-use crate::config::model::{Bypass, DialerConfig, HopConfig, NodeConfig, Standing};
+use crate::config::model::{Bypass, ClientTls, DialerConfig, HopConfig, NodeConfig, Standing};
 use crate::gate::bypass;
-use crate::net::tls::{TlsClient, TlsError};
+use crate::net::tls::{TlsClient, TlsClients, TlsError, nameless};
 use crate::transport::mux_pool::MuxPool;
 
 /// A hop and how its nodes fare.
@@ -19,13 +22,39 @@ pub(super) struct Hop {
 
 /// A node and what lives as long as its route.
 pub(super) struct Node {
-    pub(super) config: NodeConfig,
+    pub(super) config: Arc<NodeConfig>,
     /// `hop/node`, for logs, errors and metrics.
     pub(super) label: String,
-    /// The TLS part of the dialer; it keeps sessions that can be resumed.
-    pub(super) tls: Option<TlsClient>,
+    /// The TLS part of the dialer.
+    pub(super) tls: Option<Tls>,
     /// The session of a multiplexed dialer. Everything before the node is dialled once for it.
     pub(super) pool: MuxPool<NoSession>,
+}
+
+/// A TLS part, which is built when it is first needed. It keeps sessions that can be resumed.
+pub(super) struct Tls {
+    config: Arc<ClientTls>,
+    client: OnceCell<TlsClient>,
+}
+
+impl Tls {
+    /// What shakes hands.
+    ///
+    /// # Errors
+    /// What shows only now: the system has no roots.
+    pub(super) async fn client(
+        &self,
+        namespace: &str,
+        clients: &Arc<TlsClients>,
+    ) -> Result<&TlsClient, TlsError> {
+        let build = || async {
+            let (clients, config) = (clients.clone(), self.config.clone());
+            let namespace = namespace.to_string();
+            let built = tokio::task::spawn_blocking(move || clients.build(&namespace, &config));
+            built.await.unwrap_or_else(|ended| Err(TlsError::Io(ended.into())))
+        };
+        self.client.get_or_try_init(build).await
+    }
 }
 
 /// A node to which no session could be had. Everybody who waited for it gets the same.
@@ -48,8 +77,14 @@ pub struct NodeError {
 }
 
 impl Hop {
-    pub(super) fn build(config: &HopConfig) -> Result<Self, NodeError> {
-        let node = |node: &NodeConfig| Node::build(&config.name, node);
+    /// A hop of a route of this namespace. `sound` are the TLS parts that were checked.
+    pub(super) fn build(
+        config: &HopConfig,
+        namespace: &str,
+        clients: &TlsClients,
+        sound: &mut HashSet<ClientTls>,
+    ) -> Result<Self, NodeError> {
+        let node = |node| Node::build(&config.name, node, namespace, clients, sound);
         let nodes = config.nodes.iter().map(node).collect::<Result<_, _>>()?;
         Ok(Self {
             name: config.name.clone(),
@@ -60,16 +95,27 @@ impl Hop {
 }
 
 impl Node {
-    fn build(hop: &str, config: &NodeConfig) -> Result<Self, NodeError> {
+    fn build(
+        hop: &str,
+        config: &Arc<NodeConfig>,
+        namespace: &str,
+        clients: &TlsClients,
+        sound: &mut HashSet<ClientTls>,
+    ) -> Result<Self, NodeError> {
         let label = format!("{hop}/{}", config.name);
-        let tls = match &config.dialer {
-            DialerConfig::Tcp { tls, .. } => tls,
-            DialerConfig::Ws(ws) => &ws.tls,
-        };
-        let tls = match tls.as_deref().map(TlsClient::build).transpose() {
-            Ok(tls) => tls,
-            Err(source) => return Err(NodeError { node: label, source }),
-        };
+        let tls = config.dialer.tls();
+        let checked = tls.map_or(Ok(()), |tls| match sound.insert(nameless(tls)) {
+            true => TlsClient::check(tls),
+            false => TlsClient::check_name(tls),
+        });
+        if let Err(source) = checked {
+            return Err(NodeError { node: label, source });
+        }
+        let tls = tls.map(|tls| Tls {
+            config: tls.clone(),
+            // That of the route before this one, as a rule.
+            client: OnceCell::new_with(clients.find(namespace, tls)),
+        });
         Ok(Self { config: config.clone(), label, tls, pool: MuxPool::default() })
     }
 }

@@ -45,6 +45,9 @@ impl Dial for World {
                 return Err(DialError::Timeout { target });
             }
             let (near, far) = duplex(64 * 1024);
+            if host.starts_with("closes") {
+                return Ok(Box::new(near) as BoxIo);
+            }
             #[allow(clippy::disallowed_methods, reason = "a test's task")]
             tokio::spawn(proxy(host, far));
             Ok(Box::new(near) as BoxIo)
@@ -89,7 +92,7 @@ fn node(host: &str) -> NodeConfig {
 
 fn hop(hosts: &str) -> HopConfig {
     let selector = Selector { strategy: Strategy::Fifo, ..Default::default() };
-    let nodes = hosts.split(' ').map(node).collect();
+    let nodes = hosts.split(' ').map(|host| Arc::new(node(host))).collect();
     HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes }
 }
 
@@ -132,6 +135,7 @@ fn built_with(
         origin: Origin::Files,
         dialer,
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
+        clients: Arc::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     Ok((Route::build(&config, &chain, context)?, metrics))
@@ -254,7 +258,7 @@ async fn a_hop_that_the_target_passes_by_ends_the_chain() {
 #[tokio::test(start_paused = true)]
 async fn connector_direct_forgets_the_way_so_far() {
     let mut direct = hop("nobody");
-    direct.nodes[0].connector = ConnectorConfig::Direct;
+    Arc::make_mut(&mut direct.nodes[0]).connector = ConnectorConfig::Direct;
     let tried = route(vec![hop("a"), direct]);
     assert!(tried.ask("target:1").await.is_ok());
     assert_eq!(tried.world.dialled(), "target");
@@ -263,7 +267,7 @@ async fn connector_direct_forgets_the_way_so_far() {
 #[tokio::test(start_paused = true)]
 async fn connector_forward_says_nothing() {
     let mut forward = hop("mute");
-    forward.nodes[0].connector = ConnectorConfig::Forward;
+    Arc::make_mut(&mut forward.nodes[0]).connector = ConnectorConfig::Forward;
     let tried = route(vec![forward]);
     assert!(tried.ask("target:1").await.is_ok());
 }
@@ -295,9 +299,56 @@ async fn a_ca_that_is_none_is_told_with_its_node_before_any_dial() {
     let ca = Some(crate::base::Secret::new(Arc::from(*b"no PEM")));
     let tls = Some(Arc::new(crate::config::model::ClientTls { ca, ..Default::default() }));
     let mut broken = hop("a b");
-    broken.nodes[1].dialer = DialerConfig::Tcp { tls, keepalive: None };
+    let node = Arc::make_mut(&mut broken.nodes[1]);
+    node.dialer = DialerConfig::Tcp { tls, keepalive: None };
     let error = built(vec![broken]).map(|_| ()).unwrap_err();
     assert_eq!(error.node, "hop/b");
+}
+
+#[tokio::test]
+async fn equal_clients_are_built_once_and_at_first_use() {
+    let clients = Arc::new(TlsClients::default());
+    let world = Arc::new(World::default());
+    let nodes = |service: usize| {
+        (0..128).map(move |i| {
+            let name = format!("closes-{service}-{i}");
+            let tls = crate::config::model::ClientTls {
+                server_name: Some(name.clone()),
+                alpn: vec!["http/1.1".into()],
+                ..Default::default()
+            };
+            let dialer = DialerConfig::Tcp { tls: Some(Arc::new(tls)), keepalive: None };
+            Arc::new(NodeConfig { dialer, ..node(&name) })
+        })
+    };
+    let route = |service| {
+        let chain = ChainConfig {
+            name: "c".into(),
+            hops: vec![HopConfig { nodes: nodes(service).collect(), ..hop("unused") }],
+        };
+        let context = RouteContext {
+            origin: Origin::tunnel("a", "t"),
+            dialer: world.clone(),
+            metrics: Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s")),
+            clients: clients.clone(),
+        };
+        Route::through(&chain, &Names::default(), Some(Duration::from_secs(5)), context).unwrap()
+    };
+    let routes: Vec<_> = (0..32).map(route).collect();
+    assert_eq!(clients.built(), 0, "nothing is built before a dial");
+    let target = "db:1".parse().unwrap();
+    for route in &routes {
+        // Nobody here says anything: every node is tried, and its client is needed.
+        let ask = Ask {
+            network: Network::Tcp,
+            to: To::Target(&target),
+            client: ([127, 0, 0, 1], 1).into(),
+            user: None,
+        };
+        assert!(route.connect(&ask).await.is_err());
+    }
+    assert_eq!(world.dialled().split(' ').count(), 32 * 128);
+    assert_eq!(clients.built(), 1);
 }
 
 /// Names that resolve, and a SOCKS4 server for every dial.
@@ -333,7 +384,11 @@ async fn names_are_resolved_for_socks4_without_4a() {
     let config = crate::config::model::Socks4ConnectorConfig { disable_4a: true, ..<_>::default() };
     let connector = ConnectorConfig::Socks4(config);
     let nodes = vec![NodeConfig { connector, ..node("proxy") }];
-    let tried = built_in(vec![HopConfig { nodes, ..hop("proxy") }], world.clone()).unwrap();
+    let tried = built_in(
+        vec![HopConfig { nodes: nodes.into_iter().map(Arc::new).collect(), ..hop("proxy") }],
+        world.clone(),
+    )
+    .unwrap();
     let ask = async |target: &str| {
         let target = target.parse().unwrap();
         let client = ([10, 0, 0, 1], 1).into();
@@ -368,7 +423,8 @@ async fn an_association_passes_no_hop_by() {
         vec![Arc::new(Bypass { patterns, ..Default::default() })]
     };
     let mut hop = hop("well");
-    (hop.bypasses, hop.nodes[0].bypasses) = (all(), all());
+    hop.bypasses = all();
+    Arc::make_mut(&mut hop.nodes[0]).bypasses = all();
     let tried = route(vec![hop]);
     assert!(tried.associates().await.is_ok());
     assert_eq!(tried.world.dialled(), "well");

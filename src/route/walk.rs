@@ -179,7 +179,11 @@ impl Walk<'_> {
         let blame = Blame::Node(at);
         if let Some(tls) = &node.tls {
             let label = || node.label.clone();
-            io = match tokio::time::timeout(self.until.left(), tls.connect(io)).await {
+            let shaking = async {
+                let route = self.route;
+                tls.client(route.origin.namespace(), &route.clients).await?.connect(io).await
+            };
+            io = match tokio::time::timeout(self.until.left(), shaking).await {
                 Ok(Ok(io)) => io,
                 Ok(Err(source)) => {
                     let error = RouteError::Tls { node: label(), source };

@@ -2,6 +2,7 @@
 //! rendered from them, the examples, the image's build line.
 
 mod chart;
+mod envelope;
 mod render;
 mod sound;
 

@@ -1,22 +1,24 @@
 //! What a file would come to, service by service, without a cluster.
 
+use super::limits;
 use super::lines::Lines;
 use crate::app::files::{self, For, Part};
 use crate::base::shell::quoted;
 use crate::config::cmdline::Line;
 use crate::config::error::Diagnostic;
+use crate::control::policy::Policy;
 use crate::sidecar::Inputs;
 
 /// What is to be printed, and whether nothing is wrong.
-pub(super) fn tell(inputs: &Inputs) -> (String, bool) {
+pub(super) fn tell(inputs: &Inputs, classes: Option<&Policy>) -> (String, bool) {
     let merged = files::merge(inputs, &Line::default());
-    let (parts, wrong) = merged.parts(For::Cluster(None));
+    let (parts, wrong) = merged.parts(For::Cluster(classes));
     let mut lines = Lines::default();
     let empty = |part: &Part<'_>| {
         part.tunnel.is_none() && part.config.services.is_empty() && part.outcome.is_ok()
     };
     for part in parts.iter().filter(|part| !empty(part)) {
-        tell_part(part, &mut lines);
+        tell_part(part, classes, &mut lines);
     }
     if !wrong.is_empty() {
         lines.head("Cannot be read");
@@ -43,7 +45,7 @@ pub(super) fn tell(inputs: &Inputs) -> (String, bool) {
     (lines.text(), wrong.is_empty() && parts.iter().all(|part| part.outcome.is_ok()))
 }
 
-fn tell_part(part: &Part<'_>, lines: &mut Lines) {
+fn tell_part(part: &Part<'_>, classes: Option<&Policy>, lines: &mut Lines) {
     let title = part.tunnel.map_or_else(|| "GOST configuration".into(), |tunnel| tunnel.title());
     let (errors, warnings) = match &part.outcome {
         Ok(lowered) => (&[][..], &lowered.warnings[..]),
@@ -57,6 +59,9 @@ fn tell_part(part: &Part<'_>, lines: &mut Lines) {
     });
     if part.tunnel.is_some_and(|tunnel| tunnel.spec.suspend) {
         lines.line("Note", "spec.suspend is true: it does not serve until that is removed");
+    }
+    if let Some(tunnel) = part.tunnel {
+        lines.line("Limits", &limits(classes, Some(&tunnel.spec.class_name)));
     }
     let of = |all: &'_ [Diagnostic], at: Option<usize>| -> Vec<Diagnostic> {
         all.iter().filter(|d| service_of(d) == at).cloned().collect()
@@ -93,9 +98,13 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> (String, bool) {
+        told_with(text, None)
+    }
+
+    fn told_with(text: &str, classes: Option<&Policy>) -> (String, bool) {
         let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
         std::fs::write(file.path(), text).unwrap();
-        tell(&Inputs::open(&[file.path().display().to_string()]).unwrap())
+        tell(&Inputs::open(&[file.path().display().to_string()]).unwrap(), classes)
     }
 
     const TUNNEL: &str = "
@@ -136,6 +145,23 @@ spec:
             "in: invalid\n  Address:    :8443 (http on wsss)\n  Error:      services[1].listener";
         assert!(text.contains(db) && text.contains(part), "{text}");
         assert!(text.contains("until it is corrected, nothing of it serves"), "{text}");
+    }
+
+    #[test]
+    fn what_its_class_allows_otherwise_than_by_default_is_said() {
+        let policy = |limits: &str| {
+            let text = format!(
+                "classes: [{{name: gold, default: true, namespaces: {{all: true}}, {limits}}}]"
+            );
+            Policy::read([("classes", &*text)], Default::default()).unwrap()
+        };
+        let other = policy("limits: {receiveBuffer: 64MiB, portsPerNamespace: 8}");
+        let (text, _) = told_with(TUNNEL, Some(&other));
+        let line = "Limits:     class gold: portsPerNamespace 8 (default 64), receiveBuffer 64MiB \
+                    (default 16MiB)\n";
+        assert!(text.contains(line), "{text}");
+        let (text, _) = told_with(TUNNEL, Some(&policy("limits: {receiveBuffer: 16MiB}")));
+        assert!(!text.contains("Limits:"), "{text}");
     }
 
     #[test]

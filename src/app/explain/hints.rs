@@ -69,8 +69,8 @@ pub(super) fn next(reason: Reason, about: &About<'_>) -> String {
             field("listener.metadata.path")
         ),
         Reason::QuotaExceeded => format!(
-            "delete a tunnel that nobody needs (kubectl get wst -n {namespace}), or ask who \
-             installed adit for more"
+            "ask for less, delete a tunnel that nobody needs (kubectl get wst -n {namespace}), or \
+             ask who installed adit for more"
         ),
         Reason::ServiceNameTaken => format!(
             "set {} to a name that no Service has (kubectl get services -n {namespace}): {edit}",

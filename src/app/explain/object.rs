@@ -1,14 +1,16 @@
 //! What an object says of itself, in words. Pure.
 
 use super::hints::{About, next_of};
+use super::limits;
 use super::lines::Lines;
 use crate::base::Reason;
+use crate::control::policy::Policy;
 use crate::control::{Condition, Listener, Object};
 
 /// What is to be printed, and whether everything serves as the spec says.
-pub(super) fn tell(object: &Object) -> (String, bool) {
-    let story =
-        Story { object, current: object.status.observed_generation == Some(object.generation) };
+pub(super) fn tell(object: &Object, classes: Option<&Policy>) -> (String, bool) {
+    let current = object.status.observed_generation == Some(object.generation);
+    let story = Story { object, current, classes };
     let mut lines = Lines::default();
     let services = story.services();
     let ready = object.status.condition("Ready").is_some_and(holds);
@@ -24,6 +26,8 @@ struct Story<'a> {
     object: &'a Object,
     /// The status is about the spec as it is now.
     current: bool,
+    /// The classes of the installation, if they are known.
+    classes: Option<&'a Policy>,
 }
 
 /// A service: of the spec, of the status, or of both.
@@ -99,6 +103,7 @@ impl<'a> Story<'a> {
         lines.head(&format!("WsTunnel {}: {word}", object.key));
         let class = object.class.as_deref().unwrap_or("not set, so that of the default class");
         lines.line("Class", class);
+        lines.line("Limits", &limits(self.classes, object.class.as_deref()));
         lines.line("Generation", &self.generation());
         let summary = object.status.summary.as_ref();
         lines.line("Replicas", summary.map_or("", |summary| &summary.replicas));

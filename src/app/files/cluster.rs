@@ -4,6 +4,7 @@ use super::flawless;
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
+use crate::config::model::ClassLimits;
 use crate::config::read::TunnelDoc;
 use crate::config::secrets::{ClassCertificate, SecretState, Secrets};
 use crate::config::services::{ServiceState, Services};
@@ -36,7 +37,10 @@ pub(super) fn judge(
     let state = SecretState::Unread("no cluster was asked".into());
     let certificate =
         certificate.map(|class| ClassCertificate { class: &class.name, state: &state });
+    // Without a class file there is one class, which says nothing.
+    let limits = class.map_or_else(ClassLimits::default, |class| class.limits.clone());
     let context = LowerContext::controller(namespace, &secrets, FRONTS)
+        .with_limits(&limits)
         .with_services(&services)
         .with_class_certificate(certificate)
         .of_tunnel(&tunnel.name);

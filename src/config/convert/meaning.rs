@@ -29,6 +29,7 @@ pub(super) fn nameless(mut service: ServiceConfig) -> ServiceConfig {
         hop.name.clear();
         unnamed(&mut hop.bypasses);
         for node in &mut hop.nodes {
+            let node = Arc::make_mut(node);
             node.name.clear();
             unnamed(&mut node.bypasses);
         }

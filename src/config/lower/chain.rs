@@ -7,6 +7,7 @@ use super::references::Named;
 use super::scope::Scope;
 use super::{addr, connector, dialer, selector};
 use crate::base::Target;
+use crate::config::envelope::Map;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys, settle};
 use crate::config::model::{ChainConfig, ConnectorConfig, HopConfig, Names, NodeConfig};
@@ -69,7 +70,7 @@ fn lower_chain(
             !from_here || may_dial(hop, inline, &path, scope, findings)
         });
         complete &= hop.is_some();
-        let is_direct = |node: &NodeConfig| node.connector == ConnectorConfig::Direct;
+        let is_direct = |node: &Arc<NodeConfig>| node.connector == ConnectorConfig::Direct;
         from_here &= hop.as_ref().is_none_or(|hop| hop.nodes.iter().any(is_direct));
         hops.extend(hop);
     }
@@ -130,16 +131,20 @@ fn lower_node(
     hop_path: &str,
     scope: &Scope,
     findings: &mut Findings,
-) -> Option<Vec<NodeConfig>> {
+) -> Option<Vec<Arc<NodeConfig>>> {
     let path = format!("{hop_path}.nodes[{index}]");
     let errors = findings.errors.len();
     let (dialer, connector) =
         (node.dialer.clone().unwrap_or_default(), node.connector.clone().unwrap_or_default());
-    let mut reader = |map, part: &str| Reader::new(map, format!("{part}.metadata"), findings);
-    let mut of_hop = reader(&hop.metadata, hop_path);
-    let mut of_node = reader(&node.metadata, &path);
-    let mut of_connector = reader(&connector.metadata, &format!("{path}.connector"));
-    let mut of_dialer = reader(&dialer.metadata, &format!("{path}.dialer"));
+    let limits = scope.context.limits;
+    let mut reader = |map, kind, part: &str| {
+        Reader::new(map, format!("{part}.metadata"), findings).of(kind, limits, findings)
+    };
+    let mut of_hop = reader(&hop.metadata, Map::Hop, hop_path);
+    let mut of_node = reader(&node.metadata, Map::Node, &path);
+    let connector_path = format!("{path}.connector");
+    let mut of_connector = reader(&connector.metadata, Map::Connector, &connector_path);
+    let mut of_dialer = reader(&dialer.metadata, Map::Dialer, &format!("{path}.dialer"));
     of_hop.lacks(keys::NODE);
     of_hop.lacks(keys::HOP);
     of_node.lacks(keys::NODE);
@@ -153,7 +158,6 @@ fn lower_node(
         (Some(_), Some(found)) => found.named.to_string(),
         _ => node.addr.clone(),
     };
-    let connector_path = format!("{path}.connector");
     let lowered_connector =
         connector::lower(&connector, &connector_path, &mut of_connector, scope, findings);
     let dialer_path = format!("{path}.dialer");
@@ -187,6 +191,7 @@ fn lower_node(
         names: names.clone(),
         standing: standing.clone(),
     };
+    let one = |addr| Arc::new(one(addr));
     let nodes = found.targets.into_iter().map(one).collect();
     (findings.errors.len() == errors).then_some(nodes)
 }

@@ -1,6 +1,8 @@
 //! `serviceRef`: a Service instead of an address, and the endpoints behind it.
 
-use super::{LowerContext, Mode};
+use std::net::SocketAddr;
+
+use super::{LowerContext, Mode, nodes};
 use crate::base::shell::quoted;
 use crate::base::{Host, Reason, Target};
 use crate::config::error::Findings;
@@ -71,11 +73,18 @@ pub(super) fn lower(
     };
     let host = Host::Name(format!("{name}.{namespace}.svc"));
     let named = Target { host: Some(host), port: port.number };
-    let mut targets: Vec<_> = port
-        .ready
-        .iter()
-        .map(|addr| Target { host: Some(Host::Ip(addr.ip())), port: addr.port() })
-        .collect();
+    let chosen = nodes::chosen(&port.ready, context.endpoints, &named.to_string());
+    if chosen.len() < port.ready.len() {
+        let message = format!(
+            "Service {name:?} has {} ready endpoints on port {}; {} of them are nodes",
+            port.ready.len(),
+            reference.port,
+            chosen.len()
+        );
+        findings.warn(&path, Reason::Accepted, message);
+    }
+    let target = |addr: SocketAddr| Target { host: Some(Host::Ip(addr.ip())), port: addr.port() };
+    let mut targets: Vec<_> = chosen.into_iter().map(target).collect();
     if targets.is_empty() {
         let message = format!("Service {name:?} has no ready endpoint on port {}", reference.port);
         findings.warn(&path, Reason::Accepted, message);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::chain::Routes;
 use super::scope::Scope;
 use super::{addr, endpoints, handler, selector};
+use crate::config::envelope::Map;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys, settle};
 use crate::config::model::{ForwardConfig, ForwardNodeConfig, HopConfig};
@@ -68,7 +69,11 @@ fn lower_node(
         None => addr::lower_target(&node.addr, &addr_path, scope.context, ports, findings)
             .map(|target| vec![target]),
     };
-    let mut metadata = Reader::new(&node.metadata, format!("{path}.metadata"), findings);
+    let mut metadata = Reader::new(&node.metadata, format!("{path}.metadata"), findings).of(
+        Map::Node,
+        scope.context.limits,
+        findings,
+    );
     metadata.lacks(keys::NODE);
     let standing = selector::standing(&mut metadata, findings);
     settle(&[metadata], findings);

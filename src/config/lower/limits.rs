@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::gates::net;
 use super::references::Named;
 use super::{LowerContext, file};
+use crate::base::Size;
 use crate::config::error::Findings;
 use crate::config::model::{Limits, Rate};
 use crate::config::raw;
@@ -152,51 +153,14 @@ fn rate(values: &[&str]) -> Result<Rate, String> {
     }
 }
 
-const UNITS: &[(&str, u32)] = &[
-    ("B", 0),
-    ("KB", 10),
-    ("KiB", 10),
-    ("MB", 20),
-    ("MiB", 20),
-    ("GB", 30),
-    ("GiB", 30),
-    ("TB", 40),
-    ("TiB", 40),
-    ("PB", 50),
-    ("PiB", 50),
-    ("EB", 60),
-    ("EiB", 60),
-];
-
-/// A size in bytes as GOST writes them, `1.5GB`, `1MB512KB`, all units powers of 1024. Zero and below
-/// are unlimited. A number without a unit, which GOST takes for unlimited, is an error.
+/// A size as GOST writes it. Zero and below are unlimited. A number without a unit, which GOST takes for
+/// unlimited, is an error.
 fn size(text: &str) -> Result<Option<u64>, String> {
-    let error = || {
-        format!(
-            "{text:?} is not a size; write for example 512KB, 10MB or 1.5GB (1KB is 1024 bytes)"
-        )
-    };
     if text == "0" || text.strip_prefix('-').is_some_and(|rest| size(rest).is_ok()) {
         return Ok(None);
     }
-    let mut bytes = 0f64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let letters = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(error)?;
-        let (number, tail) = rest.split_at(letters);
-        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        let (_, shift) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
-        if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-            return Err(error());
-        }
-        bytes += number.parse::<f64>().map_err(|_| error())? * (1u64 << shift) as f64;
-        rest = tail;
-    }
-    if text.is_empty() || bytes >= u64::MAX as f64 {
-        return Err(error());
-    }
-    Ok(Some(bytes as u64).filter(|n| *n > 0))
+    let Size(bytes) = Size::with_units(text).map_err(|error| error.to_string())?;
+    Ok(Some(bytes).filter(|bytes| *bytes > 0))
 }
 
 #[cfg(test)]

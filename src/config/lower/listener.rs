@@ -10,6 +10,7 @@ use super::scope::Scope;
 use super::{Mode, mux, tls};
 use crate::base::Reason;
 use crate::config::defaults;
+use crate::config::envelope::{ClassBound, Limit};
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys};
 use crate::config::model::{
@@ -86,7 +87,7 @@ pub(super) fn lower(
     }
     let tls = tls::server(&listener, scope.tls.as_ref(), &at, scope.context, findings);
     let config = match kind {
-        "udp" => ListenerConfig::Udp(udp(metadata, findings)),
+        "udp" => ListenerConfig::Udp(udp(metadata, &format!("{at}.metadata"), findings)),
         "rtcp" => {
             if scope.context.mode == Mode::Controller {
                 let message = "listener rtcp is not supported in a cluster: its ports would have \
@@ -186,7 +187,7 @@ fn ws(
     })
 }
 
-fn udp(metadata: &mut Reader, findings: &mut Findings) -> UdpListenerConfig {
+fn udp(metadata: &mut Reader, path: &str, findings: &mut Findings) -> UdpListenerConfig {
     metadata.lacks(keys::UDP_LISTENER);
     let default = UdpListenerConfig::default();
     let count = |metadata: &mut Reader, names: &[&'static str], findings: &mut Findings| {
@@ -195,11 +196,22 @@ fn udp(metadata: &mut Reader, findings: &mut Findings) -> UdpListenerConfig {
     let keepalive = metadata.bool(&["keepalive"], findings);
     let ttl = metadata.duration(&["ttl", "keepalive.ttl"], findings);
     let size = count(metadata, &["readBufferSize", "udp.bufferSize"], findings);
+    let size = size.unwrap_or(default.read_buffer_size).min(LONGEST_DATAGRAM);
+    let queue_names = ["readQueueSize", "recvQueueSize"];
+    let queue = count(metadata, &queue_names, findings).unwrap_or(default.read_queue_size);
+    if let Some(limits) = metadata.limits() {
+        let waiting = u64::from(size) * u64::from(queue);
+        let bound = Limit::Bytes(ClassBound::ReceiveBuffer);
+        if let Err(message) = bound.holds_number(waiting, limits) {
+            let at = metadata.path_of(&queue_names).unwrap_or_else(|| path.into());
+            let message = format!("readQueueSize x readBufferSize: {message}");
+            findings.invalid(&at, message);
+        }
+    }
     UdpListenerConfig {
         backlog: count(metadata, &["backlog"], findings).unwrap_or(default.backlog),
-        read_buffer_size: size.unwrap_or(default.read_buffer_size).min(LONGEST_DATAGRAM),
-        read_queue_size: count(metadata, &["readQueueSize", "recvQueueSize"], findings)
-            .unwrap_or(default.read_queue_size),
+        read_buffer_size: size,
+        read_queue_size: queue,
         keepalive,
         ttl: ttl.unwrap_or(default.ttl),
     }

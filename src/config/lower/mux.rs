@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys};
-use crate::config::model::MuxConfig;
+use crate::config::model::{ClassLimits, MuxConfig};
 
 /// Reads them; `path` is that of the metadata.
 pub(super) fn read(metadata: &mut Reader, path: &str, findings: &mut Findings) -> MuxConfig {
     metadata.lacks(keys::MUX);
-    let default = MuxConfig::default();
+    let default = within(metadata.limits());
     let kind = metadata.text(&["mux.type"], findings);
     match kind.as_deref() {
         None | Some("smux") => {}
@@ -52,6 +52,15 @@ pub(super) fn read(metadata: &mut Reader, path: &str, findings: &mut Findings) -
         max_receive_buffer: receive,
         max_stream_buffer: stream,
     }
+}
+
+/// GOST's defaults, or what the class allows if that is less.
+fn within(limits: Option<&ClassLimits>) -> MuxConfig {
+    let default = MuxConfig::default();
+    let Some(limits) = limits else { return default };
+    let receive = default.max_receive_buffer.min(limits.receive_buffer);
+    let stream = default.max_stream_buffer.min(limits.stream_buffer).min(receive);
+    MuxConfig { max_receive_buffer: receive, max_stream_buffer: stream, ..default }
 }
 
 fn keepalive(

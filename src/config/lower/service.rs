@@ -9,6 +9,7 @@ use super::scope::Scope;
 use super::{LowerContext, Mode, addr, handler, listener};
 use crate::base::{Host, Reason};
 use crate::config::defaults;
+use crate::config::envelope::Map;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, SignedDuration, keys, settle};
 use crate::config::model::{Gates, ServiceConfig};
@@ -103,10 +104,13 @@ fn lower(
     let warnings = findings.warnings.len();
     let raw_handler = service.handler.clone().unwrap_or_default();
     let raw_listener = service.listener.clone().unwrap_or_default();
-    let mut reader = |map, part: &str| Reader::new(map, format!("{path}{part}.metadata"), findings);
-    let mut of_listener = reader(&raw_listener.metadata, ".listener");
-    let mut of_handler = reader(&raw_handler.metadata, ".handler");
-    let mut of_service = reader(&service.metadata, "");
+    let limits = scope.context.limits;
+    let mut reader = |map, kind, part: &str| {
+        Reader::new(map, format!("{path}{part}.metadata"), findings).of(kind, limits, findings)
+    };
+    let mut of_listener = reader(&raw_listener.metadata, Map::Listener, ".listener");
+    let mut of_handler = reader(&raw_handler.metadata, Map::Handler, ".handler");
+    let mut of_service = reader(&service.metadata, Map::Service, "");
     of_service.lacks(keys::SERVICE);
 
     let addr_path = format!("{path}.addr");

@@ -1,4 +1,5 @@
 mod cluster;
+mod envelope;
 mod expose;
 mod gates;
 mod listeners;

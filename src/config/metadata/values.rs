@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::GoDuration;
+use crate::config::envelope::{HEADER_CHARACTERS, HEADER_NAME, HEADER_VALUE, HEADERS};
 use crate::config::read::{go_bool, go_number};
 
 /// A duration with GOST's second meaning of negative ones: "none".
@@ -83,6 +84,35 @@ pub(super) fn duration(value: &Value) -> Result<Signed, String> {
 
 /// As long as Go can say; more would overflow its clocks and ours.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
+
+/// Whether a map of headers is small enough; if not, the key (as a path's end) and the bound.
+pub(super) fn few_headers(value: &Value) -> Result<(), (String, String)> {
+    let Value::Object(map) = value else { return Ok(()) };
+    let whole = |message: String| Err((String::new(), message));
+    if map.len() > HEADERS {
+        return whole(format!("the map has {} headers; at most {HEADERS}", map.len()));
+    }
+    let mut all = 0;
+    for (key, value) in map {
+        let (name, value) = (key.chars().count(), text(value).unwrap_or_default().chars().count());
+        all += name + value;
+        for (noun, length, most) in [("name", name, HEADER_NAME), ("value", value, HEADER_VALUE)] {
+            if length > most {
+                // The key may be what is too long.
+                let at: String = key.chars().take(HEADER_NAME).collect();
+                let message =
+                    format!("the header's {noun} has {length} characters; at most {most}");
+                return Err((format!(".{at}"), message));
+            }
+        }
+    }
+    match all > HEADER_CHARACTERS {
+        true => whole(format!(
+            "the headers have {all} characters together; at most {HEADER_CHARACTERS}"
+        )),
+        false => Ok(()),
+    }
+}
 
 /// Headers, or the key (as a path's end) and what is wrong with it.
 pub(super) fn headers(

@@ -25,8 +25,8 @@ pub struct HopConfig {
     pub selector: Selector,
     /// A target that these match skips the hop and all after it, as in GOST.
     pub bypasses: Vec<Arc<Bypass>>,
-    /// At least one.
-    pub nodes: Vec<NodeConfig>,
+    /// At least one. Every service with the chain has the same ones.
+    pub nodes: Vec<Arc<NodeConfig>>,
 }
 
 /// `selector`: how one of several nodes is chosen.
@@ -121,6 +121,14 @@ impl DialerConfig {
         match self {
             Self::Tcp { keepalive, .. } => keepalive.as_ref(),
             Self::Ws(config) => config.keepalive.as_ref(),
+        }
+    }
+
+    /// The TLS part of `tls`, `wss` and `mwss`.
+    pub fn tls(&self) -> Option<&Arc<ClientTls>> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref(),
+            Self::Ws(config) => config.tls.as_ref(),
         }
     }
 

@@ -59,7 +59,7 @@ impl ServerTls {
 }
 
 /// A certificate chain and its key, both PEM. Lowering has seen that they belong together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Certificate {
     /// The chain, the leaf first.
     pub chain: Pem,
@@ -75,7 +75,7 @@ impl Certificate {
 }
 
 /// `dialer.tls`: what a client expects and shows.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     /// `serverName`, or the host of the node's address: SNI, and the name that `secure` verifies.
     /// An IP address sends no SNI.
@@ -98,7 +98,7 @@ pub struct ClientTls {
 }
 
 /// The versions that rustls speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// `VersionTLS12`.
     Tls12,

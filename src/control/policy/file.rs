@@ -1,8 +1,9 @@
 //! The class file: strict, since a key that is misread here opens a door.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -10,10 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Class, Expose, Namespaces, Ports, Reserved, hosts};
-use crate::base::GoDuration;
 use crate::config::convert::{is_label, is_subdomain};
 use crate::config::error::{ConfigErrors, Findings};
-use crate::config::model::{ClassLimits, Egress, Terms};
+use crate::config::model::{Egress, Terms};
 
 /// Types of listeners that a cluster has.
 pub(super) const LISTENERS: &[&str] = &["ws", "wss", "mws", "mwss", "tcp", "tls", "udp"];
@@ -103,16 +103,6 @@ struct RawExpose {
 struct RawCertificate {
     #[serde(default)]
     secret: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map of limits")]
-struct RawLimits {
-    tunnels_per_namespace: Option<u32>,
-    connections_per_tunnel: Option<u32>,
-    connections_per_namespace: Option<u32>,
-    idle_timeout: Option<String>,
-    max_drain: Option<String>,
 }
 
 /// Whether a pattern is one, or what to write.
@@ -221,15 +211,9 @@ fn class(
     }
     let base = Class::named(&raw.name);
     let (bind, allocate) = ports(raw.ports, &base, &at("ports"), reserved, findings);
-    let limits: RawLimits = section(raw.limits, &at("limits"), findings).unwrap_or_default();
+    let limits = limits::read(raw.limits, &base, &at("limits"), findings);
     let expose: RawExpose = section(raw.expose, &at("expose"), findings).unwrap_or_default();
     let certificate = certificate(raw.default_certificate, &at("defaultCertificate"), findings);
-    let mut lasting = |text: Option<String>, field: &str| {
-        let parsed = text?.parse::<GoDuration>();
-        parsed.map_err(|e| findings.invalid(&at(field), e.to_string())).ok().map(|d| d.0)
-    };
-    let idle = lasting(limits.idle_timeout, "limits.idleTimeout");
-    let max_drain = lasting(limits.max_drain, "limits.maxDrain");
     let lists = [
         (raw.listeners.as_deref(), "listeners", LISTENERS),
         (raw.handlers.as_deref(), "handlers", HANDLERS),
@@ -257,13 +241,9 @@ fn class(
     }
     let terms = Terms {
         egress: egress(raw.egress, &at("egress"), findings),
-        connections_of_tunnel: limits
-            .connections_per_tunnel
-            .unwrap_or(base.terms.connections_of_tunnel),
-        connections_of_namespace: limits
-            .connections_per_namespace
-            .unwrap_or(base.terms.connections_of_namespace),
-        idle_timeout: idle.filter(|idle| *idle > Duration::ZERO),
+        connections_of_tunnel: limits.connections_of_tunnel,
+        connections_of_namespace: limits.connections_of_namespace,
+        idle_timeout: limits.idle_timeout,
     };
     Some(Class {
         default: raw.default.unwrap_or(false),
@@ -282,15 +262,7 @@ fn class(
             labels: expose.labels,
         },
         default_certificate: certificate,
-        limits: ClassLimits {
-            tunnels_per_namespace: limits
-                .tunnels_per_namespace
-                .map_or(base.limits.tunnels_per_namespace, |limit| {
-                    usize::try_from(limit).unwrap_or(usize::MAX)
-                }),
-            max_drain: max_drain.unwrap_or(base.limits.max_drain),
-            ..base.limits
-        },
+        limits: limits.of_class,
         terms: Arc::new(terms),
         name: base.name,
     })

@@ -37,7 +37,7 @@ classes:
   egress: {deny: [], allow: [], denyPrivate: false}
   expose: {types: [ClusterIP], annotations: [], labels: []}
   defaultCertificate: {secret: \"\"}
-  limits: {tunnelsPerNamespace: 100, connectionsPerTunnel: 10000, connectionsPerNamespace: 20000, idleTimeout: 0s, maxDrain: 10m}
+  limits: {tunnelsPerNamespace: 100, connectionsPerTunnel: 10000, connectionsPerNamespace: 20000, portsPerNamespace: 64, claimsPerNamespace: 200, nodesPerTunnel: 512, receiveBuffer: 16MiB, streamBuffer: 4194304, maxTimeout: 10m, idleTimeout: 0s, maxDrain: 10m}
 ";
     assert_eq!(read(shipped).unwrap(), Policy::built_in());
 }
@@ -52,6 +52,14 @@ fn what_is_wrong_with_a_file_is_said_with_its_path_and_its_fix() {
         (of("  requireauth: true"), &["classes[0]: unknown field `requireauth`"]),
         (of("  limits: {tunnels: 1}"), &["classes[0].limits: unknown field `tunnels`"]),
         (of("  limits: {maxDrain: soon}"), &["classes[0].limits.maxDrain: "]),
+        (of("  limits: {receiveBuffer: 16M}"), &["classes[0].limits.receiveBuffer: ", "10MB"]),
+        (of("  limits: {receiveBuffer: -1}"), &["limits.receiveBuffer: -1", "16MiB"]),
+        (of("  limits: {receiveBuffer: 4GiB}"), &["limits.receiveBuffer: 4GiB", "at most"]),
+        (of("  limits: {streamBuffer: 1KiB}"), &["limits.streamBuffer: 1KiB", "at least 64KiB"]),
+        (of("  limits: {maxTimeout: 1s}"), &["limits.maxTimeout: 1s", "at least 15s"]),
+        (of("  limits: {maxTimeout: 600}"), &["limits.maxTimeout: invalid type", "string"]),
+        (of("  limits: {nodesPerTunnel: -1}"), &["limits.nodesPerTunnel: invalid value"]),
+        (of("  limits: {portsPerNamespace: many}"), &["limits.portsPerNamespace: invalid type"]),
         (of("  defaultCertificate: edge"), &["classes[0].defaultCertificate: "]),
         (of("  defaultCertificate: {secret: a/b}"), &["defaultCertificate.secret", "name of a Secret"]),
         (of("  listeners: ws"), &["classes[0].listeners: invalid type: string \"ws\""]),
@@ -89,6 +97,26 @@ fn what_is_wrong_with_a_file_is_said_with_its_path_and_its_fix() {
             assert!(error.contains(part), "{text}\n{part}\n{error}");
         }
     }
+}
+
+#[test]
+fn a_class_says_its_limits_in_the_words_of_the_file() {
+    let limits = class(
+        "  limits: {portsPerNamespace: 1, claimsPerNamespace: 2, nodesPerTunnel: 3, \
+         receiveBuffer: 64MiB, streamBuffer: 1.5MB, maxTimeout: 1h}",
+    )
+    .limits
+    .clone();
+    let expected = ClassLimits {
+        ports_per_namespace: 1,
+        claims_per_namespace: 2,
+        nodes_per_tunnel: 3,
+        receive_buffer: 64 << 20,
+        stream_buffer: 3 << 19,
+        max_timeout: std::time::Duration::from_secs(3600),
+        ..ClassLimits::default()
+    };
+    assert_eq!(limits, expected);
 }
 
 #[test]

@@ -307,3 +307,87 @@ fn the_end_of_a_default_certificate_is_said_by_its_class() {
     let message = world.full_condition("a", "t", "ResolvedRefs").message;
     assert!(message.contains("class \"adit\" ended on 1970-01-08"), "{message}");
 }
+
+/// Exposed services, so many of them.
+fn exposed(count: usize) -> Value {
+    let service = |i: usize| {
+        json!({"name": format!("s{i}"), "addr": ":5432", "expose": {},
+            "handler": {"type": "tcp"}, "listener": {"type": "tcp"},
+            "forwarder": {"nodes": [{"addr": "db.example:5432"}]}})
+    };
+    json!({"services": (0..count).map(service).collect::<Vec<_>>()})
+}
+
+#[test]
+fn a_namespace_in_two_classes_has_one_quota_and_its_oldest_tunnels_have_it() {
+    let mut world = World::default();
+    let two = "classes: [\
+        {name: adit, default: true, namespaces: {all: true}, limits: {tunnelsPerNamespace: 2}}, \
+        {name: gold, namespaces: {all: true}, limits: {tunnelsPerNamespace: 2}}]";
+    govern(&mut world, two);
+    for (i, class) in ["adit", "gold", "adit", "gold"].into_iter().enumerate() {
+        let mut spec = service(":8080", &format!("/{i}"), &[]);
+        spec["className"] = json!(class);
+        world.create("a", &format!("t{i}"), spec);
+    }
+    world.create("b", "other", service(":8080", "/b", &[]));
+    world.settle();
+    assert_eq!(world.running(), ["a/t0/s", "a/t1/s", "b/other/s"]);
+    let refused = world.full_condition("a", "t3", "Accepted");
+    assert_eq!(refused.reason, "QuotaExceeded");
+    assert!(refused.message.contains("4 of 2 tunnels of this namespace"), "{}", refused.message);
+}
+
+#[test]
+fn what_goes_on_behind_an_edit_that_is_refused_is_counted() {
+    let mut world = World::default();
+    let few = "classes: [{name: adit, default: true, namespaces: {all: true}, \
+               limits: {portsPerNamespace: 3, claimsPerNamespace: 3}}]";
+    govern(&mut world, few);
+    world.create("a", "t", exposed(3));
+    world.settle();
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Accepted"), "True/Accepted");
+    let hosts = ["a.example", "b.example", "c.example", "d.example"];
+    // Neither an edit that is one claim too many nor one that is no spec at all frees its ports.
+    for bad in [service(":8080", "/x", &hosts), service("nonsense", "/x", &[])] {
+        world.edit("a", "t", bad);
+        world.settle();
+        assert_eq!(world.condition("a", "t", "Programmed"), "False/UsingPreviousConfig");
+        assert_eq!(world.running(), ["a/t/s0", "a/t/s1", "a/t/s2"]);
+        world.create("a", "second", exposed(1));
+        world.settle();
+        world.settle();
+        assert_eq!(world.condition("a", "second", "Accepted"), "False/QuotaExceeded");
+        assert_eq!(world.running(), ["a/t/s0", "a/t/s1", "a/t/s2"]);
+        world.delete("a", "second");
+    }
+}
+
+#[test]
+fn a_class_that_lowers_a_bound_judges_again() {
+    let mut world = World::default();
+    let limit = |limits: &str| {
+        format!(
+            "classes: [{{name: adit, default: true, namespaces: {{all: true}}, limits: {{{limits}}}}}]"
+        )
+    };
+    govern(&mut world, &limit("receiveBuffer: 64MiB"));
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"][0]["listener"] =
+        json!({"type": "mws", "metadata": {"path": "/x", "mux.maxReceiveBuffer": 64 << 20}});
+    world.create("a", "t", spec);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Accepted"), "True/Accepted");
+    govern(&mut world, &limit(""));
+    world.settle();
+    let refused = world.full_condition("a", "t", "Accepted");
+    assert_eq!(refused.reason, "Invalid");
+    for part in ["maxReceiveBuffer", "67108864", "16MiB", "limits.receiveBuffer"] {
+        assert!(refused.message.contains(part), "{part}: {}", refused.message);
+    }
+    assert!(world.running().is_empty());
+    govern(&mut world, &limit("receiveBuffer: 64MiB"));
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Accepted"), "True/Accepted");
+}

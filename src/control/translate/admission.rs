@@ -1,6 +1,5 @@
 //! Whether an object's class lets it run.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::judged::Judged;
@@ -8,7 +7,8 @@ use super::{Good, Ran, Seen, Verdict};
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::control::object::Object;
-use crate::control::policy::{Class, Labels, Policy, Reserved, Selected, refusals};
+use crate::control::policy::quota::{Asks, Beyond, Counts};
+use crate::control::policy::{Class, Labels, Reserved, refusals};
 
 /// What an object of a namespace is held to.
 pub(super) struct Rules<'a> {
@@ -47,15 +47,38 @@ impl Rules<'_> {
 }
 
 impl Seen {
-    /// What the newest spec comes to under the rules; `beyond`: the object is one too many.
+    /// Counts what the object asks for: what its spec says, and what goes on if that is refused.
+    pub(super) fn count(
+        &self,
+        object: &Object,
+        rules: &Rules<'_>,
+        all: usize,
+        counts: &mut Counts,
+    ) -> Option<Beyond> {
+        let of = |judged: &Judged| {
+            let spec = judged.spec.as_ref();
+            spec.map(|spec| Asks::of(&object.key.name, &spec.config, rules.fronts))
+        };
+        let beyond = counts.admit(rules.class, of(&self.current).unwrap_or_default(), all);
+        if beyond.is_some() || rules.allow(&self.current, &self.ran).is_err() {
+            counts.add(self.last.as_ref().and_then(of).unwrap_or_default());
+        }
+        beyond
+    }
+
+    /// What the newest spec comes to under the rules; `beyond`: what the namespace has too many of.
     pub(super) fn admit(
         &mut self,
         rules: &Rules<'_>,
-        beyond: bool,
+        beyond: Option<&Beyond>,
     ) -> Result<Arc<Good>, ConfigErrors> {
         let outcome = rules.serves().and_then(|()| match beyond {
-            true => too_many(rules.class),
-            false => rules.allow(&self.current, &self.ran),
+            Some(Beyond { whole: true, error }) => Err(ConfigErrors::one(error.clone())),
+            _ => rules.allow(&self.current, &self.ran),
+        });
+        let outcome = outcome.and_then(|good| match beyond {
+            Some(beyond) => Err(ConfigErrors::one(beyond.error.clone())),
+            None => Ok(good),
         });
         self.current.allowed = outcome.is_ok();
         if self.current.allowed {
@@ -63,14 +86,6 @@ impl Seen {
         }
         outcome
     }
-}
-
-fn too_many<T>(class: &Class) -> Result<T, ConfigErrors> {
-    let message = format!(
-        "class {:?} allows {} tunnels a namespace, and this one has more; delete one",
-        class.name, class.limits.tunnels_per_namespace
-    );
-    refuse(Reason::QuotaExceeded, message)
 }
 
 fn refuse<T>(reason: Reason, message: String) -> Result<T, ConfigErrors> {
@@ -89,28 +104,4 @@ pub(super) fn gone_class(name: &str) -> Verdict {
 fn without(message: String) -> Verdict {
     let found = Diagnostic::new("spec.className", Reason::NoClass, message);
     Verdict::Rejected { errors: ConfigErrors::one(found), previous: None }
-}
-
-/// The objects that are too many for their class: of a namespace's, the youngest.
-pub(super) fn beyond_quota<'a>(
-    policy: &Policy,
-    objects: impl Iterator<Item = &'a Object>,
-) -> HashSet<&'a str> {
-    let mut by_class: BTreeMap<(&str, &str), Vec<&Object>> = BTreeMap::new();
-    let mut quotas: BTreeMap<&str, usize> = BTreeMap::new();
-    for object in objects.filter(|object| !object.deleting) {
-        if let Selected::Class(class) = policy.select(object.class.as_deref()) {
-            quotas.insert(&class.name, class.limits.tunnels_per_namespace);
-            by_class.entry((&class.name, &object.key.namespace)).or_default().push(object);
-        }
-    }
-    let mut beyond = HashSet::new();
-    for ((class, _), mut objects) in by_class {
-        let quota = quotas.get(class).copied().unwrap_or_default();
-        if objects.len() > quota {
-            objects.sort_by_key(|object| (object.created, &object.key));
-            beyond.extend(objects.iter().skip(quota).map(|object| &*object.uid));
-        }
-    }
-    beyond
 }

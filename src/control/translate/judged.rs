@@ -8,6 +8,7 @@ use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::files::wants_default_certificate;
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
+use crate::config::model::ClassLimits;
 use crate::config::raw::TunnelSpec;
 use crate::config::secrets::{ClassCertificate, Holder, Kept, SecretState};
 use crate::config::services::ServiceState;
@@ -21,6 +22,8 @@ pub(super) struct Sight<'a> {
     /// The object's name.
     pub(super) tunnel: &'a str,
     pub(super) fronts: &'a [u16],
+    /// What its class allows.
+    pub(super) limits: &'a ClassLimits,
     /// What its class has for listeners without a certificate.
     pub(super) certificate: Option<ClassCertificate<'a>>,
 }
@@ -47,6 +50,8 @@ pub(super) struct Judged {
     services: BTreeMap<String, ServiceState>,
     /// Its class, as the default certificate of it was, if that can be shown.
     certificate: Option<(String, SecretState)>,
+    /// What its class allowed.
+    limits: ClassLimits,
     pub(super) outcome: Result<Arc<Good>, ConfigErrors>,
 }
 
@@ -69,10 +74,10 @@ impl Judged {
     /// Before anything was looked at.
     fn not_yet() -> Self {
         let none = Diagnostic::new("spec", Reason::Pending, "it was not looked at yet");
-        let (secrets, services, certificate) = Default::default();
+        let (secrets, services, certificate, limits) = Default::default();
         let outcome = Err(ConfigErrors::one(none));
         let (spec, allowed, generation) = (None, false, 0);
-        Self { spec, allowed, generation, secrets, services, certificate, outcome }
+        Self { spec, allowed, generation, secrets, services, certificate, limits, outcome }
     }
 
     /// What an object's spec comes to.
@@ -95,6 +100,7 @@ impl Judged {
         let context = LowerContext::controller(namespace, secrets, fronts)
             .with_services(services)
             .with_class_certificate(of_class)
+            .with_limits(sight.limits)
             .of_tunnel(tunnel);
         let lowered = lower_tunnel(&spec, &context.with_kept(kept));
         let secret = |name: &str| (name.to_string(), secrets.find(namespace, name).clone());
@@ -107,11 +113,11 @@ impl Judged {
             remember(&lowered, &secrets, of_class, kept);
             Arc::new(good(lowered, generation))
         });
-        let (spec, allowed) = (Some(spec), false);
-        Self { spec, allowed, generation, secrets, services, certificate, outcome }
+        let (spec, allowed, limits) = (Some(spec), false, sight.limits.clone());
+        Self { spec, allowed, generation, secrets, services, certificate, limits, outcome }
     }
 
-    /// Judges the same spec again if what it refers to is something else.
+    /// Judges the same spec again if what it refers to, or what its class allows, is something else.
     fn refresh(&mut self, sight: &Sight, kept: &mut Kept) {
         let same = |(name, state): (&String, &SecretState)| {
             sight.outside.secrets.find(sight.namespace, name) == state
@@ -124,6 +130,7 @@ impl Judged {
         let before = before.map(|(class, state)| ClassCertificate { class, state });
         let same_certificate = before == sight.certificate_for(spec);
         if same_certificate
+            && self.limits == *sight.limits
             && self.secrets.iter().all(same)
             && self.services.iter().all(same_service)
         {

@@ -21,12 +21,32 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// Prepares the handshakes of a dialer. Reads the system's roots if they are needed, which takes
-    /// a few milliseconds.
+    /// Whether handshakes can be prepared, as far as that shows without the system's roots.
     ///
     /// # Errors
     /// What is wrong with the configuration.
-    pub fn build(tls: &ClientTls) -> Result<Self, TlsError> {
+    pub fn check(tls: &ClientTls) -> Result<(), TlsError> {
+        Self::check_name(tls)?;
+        let provider = provider::provider(&tls.cipher_suites);
+        provider::versions(tls.min_version, tls.max_version, &provider)?;
+        tls.certificate.as_ref().map(|pair| pem::pair(pair, &provider)).transpose()?;
+        tls.ca.as_ref().map(pem::roots).transpose().map(drop)
+    }
+
+    /// Whether the server's name is one.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn check_name(tls: &ClientTls) -> Result<(), TlsError> {
+        tls.server_name.as_deref().map(server_name).transpose().map(drop)
+    }
+
+    /// Prepares the handshakes of a dialer, whatever its server's name. Reads the system's roots if they
+    /// are needed and nobody has, which takes a few milliseconds.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub(super) fn config(tls: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = provider::provider(&tls.cipher_suites);
         let versions = provider::versions(tls.min_version, tls.max_version, &provider)?;
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -42,12 +62,20 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = tls.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+        Ok(Arc::new(config))
+    }
+
+    /// Shakes hands by a configuration with the server of this name.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub(super) fn with(config: Arc<ClientConfig>, tls: &ClientTls) -> Result<Self, TlsError> {
         let name = match &tls.server_name {
             Some(name) => server_name(name)?,
             // Without a name there is no SNI. An address is none, and nobody's certificate has this.
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into()),
         };
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config, name })
     }
 
     /// Shakes hands on `io`.

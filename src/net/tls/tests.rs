@@ -74,7 +74,7 @@ fn server(tls: ServerTls) -> TlsServer {
 }
 
 fn client(tls: ClientTls) -> TlsClient {
-    TlsClient::build(&tls).unwrap()
+    TlsClients::default().build("", &tls).unwrap()
 }
 
 fn with(certificate: Certificate) -> ServerTls {
@@ -212,7 +212,9 @@ fn what_does_not_fit_is_said() {
     let empty = ServerTls { client_ca: Some(pem("")), ..Default::default() };
     assert!(matches!(TlsServer::build(&empty), Err(TlsError::NoCertificate("caFile"))));
     let wrong = named("not a name");
-    assert!(matches!(TlsClient::build(&wrong), Err(TlsError::ServerName(_))));
+    assert!(matches!(TlsClient::check(&wrong), Err(TlsError::ServerName(_))));
+    let built = TlsClients::default().build("", &wrong);
+    assert!(matches!(built, Err(TlsError::ServerName(_))));
     let suite = ServerTls {
         cipher_suites: vec!["TLS_RSA_WITH_RC4_128_SHA".into()],
         max_version: Some(TlsVersion::Tls12),

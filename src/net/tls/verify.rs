@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -24,21 +25,45 @@ pub(super) fn of_server(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let (roots, pinned) = match &tls.ca {
-        Some(ca) => pem::roots(ca)?,
-        None if tls.secure => (system_roots()?, Vec::new()),
+        Some(ca) => {
+            let (roots, pinned) = pem::roots(ca)?;
+            (Arc::new(roots), pinned)
+        }
+        None if tls.secure => (SYSTEM.read(native)?, Vec::new()),
         None => return Ok(Arc::new(Nobody(provider.clone()))),
     };
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    let chain = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
         .build()
         .map_err(|_| TlsError::NoCertificate("caFile"))?;
     Ok(Arc::new(Server { chain, pinned, name: tls.secure }))
 }
 
-/// The system's roots, or those that SSL_CERT_FILE and SSL_CERT_DIR name.
-fn system_roots() -> Result<RootCertStore, TlsError> {
+/// The system's roots, or those that SSL_CERT_FILE and SSL_CERT_DIR name: of this process.
+static SYSTEM: Roots = Roots(Mutex::new(None));
+
+fn native() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+    roots
+}
+
+/// Roots that are read once, when they are first needed. As long as there are none, they are looked for
+/// again.
+struct Roots(Mutex<Option<Arc<RootCertStore>>>);
+
+impl Roots {
+    fn read(&self, load: impl FnOnce() -> RootCertStore) -> Result<Arc<RootCertStore>, TlsError> {
+        let mut kept = self.0.lock();
+        if let Some(roots) = &*kept {
+            return Ok(roots.clone());
+        }
+        let roots = Arc::new(load());
+        if roots.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        *kept = Some(roots.clone());
+        Ok(roots)
+    }
 }
 
 /// Demands a certificate that one of these CAs signed.
@@ -210,5 +235,29 @@ impl ClientCertVerifier for Client {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_roots_are_read_once() {
+        let roots = Roots(Mutex::new(None));
+        assert!(matches!(roots.read(RootCertStore::empty), Err(TlsError::NoRoots)));
+        let mut reads = 0;
+        for _ in 0..2 {
+            let read = roots.read(|| {
+                reads += 1;
+                let key = rcgen::KeyPair::generate().unwrap();
+                let ca = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+                let mut store = RootCertStore::empty();
+                store.add(ca.der().clone()).unwrap();
+                store
+            });
+            assert_eq!(read.unwrap().len(), 1);
+        }
+        assert_eq!(reads, 1);
     }
 }

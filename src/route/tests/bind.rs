@@ -34,7 +34,7 @@ impl Dial for Nodes {
 fn nodes(hosts: &str) -> (Route, Arc<Nodes>) {
     let mut hop = hop(hosts);
     for node in &mut hop.nodes {
-        node.connector = ConnectorConfig::Relay(RelayConnectorConfig::default());
+        Arc::make_mut(node).connector = ConnectorConfig::Relay(RelayConnectorConfig::default());
     }
     let world = Arc::new(Nodes::default());
     (built_in(vec![hop], world.clone()).unwrap().0, world)

@@ -129,8 +129,8 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
             "",
         ),
         ("open", of("narrow", open), "False/NotAllowedByClass", "add auth or an auther"),
-        ("first", of("single", controller.spec("/s/1", &[])), "True/Accepted", ""),
-        ("second", of("single", controller.spec("/s/2", &[])), "False/QuotaExceeded", "allows 1"),
+        // The namespace's tunnels of other classes count.
+        ("one", of("single", controller.spec("/s/1", &[])), "False/QuotaExceeded", "of 1 tunnels"),
         ("none", controller.spec("/none", &[]), "False/NoClass", "set className"),
     ] {
         cluster.put(&namespace, name, spec);

@@ -192,9 +192,12 @@ fn check_says_what_the_cluster_would_refuse_and_a_process_would_run() {
     assert!(printed.contains("the controller's own loopback interface"), "{printed}");
     assert!(!printed.contains("no cluster was asked"), "a doubt is no error: {printed}");
     let (code, printed) =
-        adit_on(&["check"], &REFERRING.replace("{type: http}", "{type: http, retries: 101}"));
+        adit_on(&["check"], &REFERRING.replace("{type: http}", "{type: http, retries: 11}"));
     assert_eq!(code, Some(64), "{printed}");
-    assert!(printed.contains("services[1].handler.retries: at most 100"), "{printed}");
+    assert!(
+        printed.contains("services[1].handler.retries: 11 is too large; at most 10"),
+        "{printed}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `adit convert`, as a person or a script uses it, and what gost makes of what it writes.
 
+use std::sync::Arc;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -137,7 +139,7 @@ fn nameless(mut services: Vec<ServiceConfig>) -> String {
         chain.name.clear();
         for hop in &mut chain.hops {
             hop.name.clear();
-            hop.nodes.iter_mut().for_each(|node| node.name.clear());
+            hop.nodes.iter_mut().for_each(|node| Arc::make_mut(node).name.clear());
         }
         service.chain = std::sync::Arc::new(chain);
     }

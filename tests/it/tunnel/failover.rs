@@ -71,6 +71,7 @@ impl Dial for Counting {
 fn hop(nodes: Vec<NodeConfig>) -> HopConfig {
     // Longer than the test: who has failed is left alone.
     let selector = Selector { fail_timeout: Duration::from_secs(600), ..Default::default() };
+    let nodes = nodes.into_iter().map(Arc::new).collect();
     HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes }
 }
 
@@ -86,6 +87,7 @@ fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>, Metrics) {
         origin: Origin::Files,
         dialer: dialer.clone(),
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
+        clients: Arc::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     (Route::build(&config, &chain, context).unwrap(), dialer, metrics)

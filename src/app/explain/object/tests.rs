@@ -45,7 +45,7 @@ fn object(status: &Value) -> Object {
 }
 
 fn told(status: Value) -> (String, bool) {
-    tell(&object(&status))
+    tell(&object(&status), None)
 }
 
 fn both(of_object: &[Value], listeners: [Value; 2]) -> Value {
@@ -129,6 +129,16 @@ fn every_reason_is_told_with_its_message_and_what_to_do() {
         assert!(is_good || text.contains("db"), "{text}");
     }
     assert_eq!(NEXT.len(), Reason::ALL.len());
+}
+
+#[test]
+fn what_the_class_of_an_object_allows_otherwise_is_said() {
+    let classes = "classes: [{name: adit, default: true, namespaces: {all: true}, \
+                   limits: {maxTimeout: 1h}}]";
+    let policy = Policy::read([("classes", classes)], Default::default()).unwrap();
+    let status = json!({"observedGeneration": 4});
+    let (text, _) = tell(&object(&status), Some(&policy));
+    assert!(text.contains("Limits:     class adit: maxTimeout 1h (default 10m)\n"), "{text}");
 }
 
 #[test]
@@ -228,6 +238,6 @@ fn a_reason_of_a_newer_controller_is_told_as_it_is() {
 fn an_object_that_waits_for_a_finalizer_serves_nobody() {
     let status = both(&good(), [listener("in", "1/1", &good()), listener("db", "1/1", &good())]);
     let object = Object { deleting: true, ..object(&status) };
-    let (text, is_good) = tell(&object);
+    let (text, is_good) = tell(&object, None);
     assert!(!is_good && text.starts_with("WsTunnel team-a/edge: is being deleted\n"), "{text}");
 }

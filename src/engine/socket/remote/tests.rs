@@ -34,7 +34,8 @@ fn chain(name: &str) -> Arc<ChainConfig> {
         standing: NodeStanding::default(),
     };
     let selector = Selector::default();
-    let hop = HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes: vec![node] };
+    let hop =
+        HopConfig { name: "hop".into(), selector, bypasses: vec![], nodes: vec![Arc::new(node)] };
     Arc::new(ChainConfig { name: name.into(), hops: vec![hop] })
 }
 
