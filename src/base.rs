@@ -7,6 +7,7 @@ pub mod bound;
 pub mod close;
 pub mod duration;
 pub mod key;
+pub mod name;
 pub mod reason;
 pub mod secret;
 

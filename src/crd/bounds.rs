@@ -102,6 +102,42 @@ const TEXTS: &[(&str, u32)] = &[
     ("limits[]", 128),
 ];
 
+/// A DNS label: [`is_label`](crate::base::name::is_label).
+const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// A DNS subdomain: [`is_subdomain`](crate::base::name::is_subdomain).
+const SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A key of a Secret, or none: [`is_secret_key`](crate::base::name::is_secret_key).
+const KEY: &str = "^([-_a-zA-Z0-9]|\\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$|^$";
+/// Printable ASCII: [`is_printable`](crate::base::name::is_printable).
+const PRINTABLE: &str = "^[ -~]*$";
+
+/// What texts look like, by their path's end.
+const PATTERNS: &[(&str, &str)] = &[
+    ("secretRef.name", SUBDOMAIN),
+    ("clientCARef.name", SUBDOMAIN),
+    ("clientCARef.key", KEY),
+    ("caRef.name", SUBDOMAIN),
+    ("caRef.key", KEY),
+    ("serviceRef.name", LABEL),
+    ("services[].name", LABEL),
+    ("className", PRINTABLE),
+    ("name", PRINTABLE),
+    ("chain", PRINTABLE),
+    ("hop", PRINTABLE),
+    ("auther", PRINTABLE),
+    ("authers[]", PRINTABLE),
+    ("admission", PRINTABLE),
+    ("admissions[]", PRINTABLE),
+    ("bypass", PRINTABLE),
+    ("bypasses[]", PRINTABLE),
+    ("resolver", PRINTABLE),
+    ("hosts", PRINTABLE),
+    ("limiter", PRINTABLE),
+    ("climiter", PRINTABLE),
+    ("rlimiter", PRINTABLE),
+    ("username", PRINTABLE),
+];
+
 /// Keys that an entry has to have.
 const REQUIRED: &[(&str, &[&str])] = &[
     ("", &["services"]),
@@ -124,7 +160,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
 /// Numbers and texts with more to say, by their whole path.
 const SPECIAL: &[(&str, &str)] = &[
     ("services", r#"{"minItems": 1}"#),
-    ("services[].name", r#"{"minLength": 1, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}"#),
+    ("services[].name", r#"{"minLength": 1}"#),
     ("chains[].name", r#"{"minLength": 1}"#),
     ("authers[].name", r#"{"minLength": 1}"#),
     ("admissions[].name", r#"{"minLength": 1}"#),
@@ -181,6 +217,8 @@ pub(super) fn at(path: &str, schema: &Map<String, Value>) -> Vec<Value> {
             extras.extend(found.map(|(_, most)| json!({"maxLength": most})));
             let choices = CHOICES.iter().find(|(end, _)| ends(path, end));
             extras.extend(choices.map(|(_, choices)| json!({"enum": choices})));
+            let pattern = PATTERNS.iter().find(|(end, _)| ends(path, end));
+            extras.extend(pattern.map(|(_, pattern)| json!({"pattern": pattern})));
         }
         Some("object") => {
             let open = schema.contains_key("x-kubernetes-preserve-unknown-fields");
@@ -190,6 +228,10 @@ pub(super) fn at(path: &str, schema: &Map<String, Value>) -> Vec<Value> {
                 end => ends(path, end),
             });
             extras.extend(required.map(|(_, keys)| json!({"required": keys})));
+        }
+        // A port of a Service by number or name; the pattern is about names alone.
+        None if schema.contains_key("x-kubernetes-int-or-string") => {
+            extras.push(json!({"maxLength": NAME, "pattern": LABEL}));
         }
         _ => {}
     }

@@ -2,6 +2,7 @@ mod cluster;
 mod expose;
 mod gates;
 mod listeners;
+mod names;
 mod protocols;
 mod refusals;
 mod routes;
