@@ -1,4 +1,4 @@
-//! Words that every room shares: keys, addresses, durations, secrets, reasons, endings.
+//! Words that every room shares: keys, addresses, durations, names, secrets, reasons, endings.
 //!
 //! Floor 0. Plain values without tasks, sockets or files.
 
