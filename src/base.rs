@@ -1,4 +1,4 @@
-//! Words that every room shares: keys, addresses, durations, secrets, reasons, endings.
+//! Words that every room shares: keys, addresses, durations, names, secrets, reasons, endings.
 //!
 //! Floor 0. Plain values without tasks, sockets or files.
 
@@ -7,6 +7,7 @@ pub mod bound;
 pub mod close;
 pub mod duration;
 pub mod key;
+pub mod name;
 pub mod reason;
 pub mod secret;
 pub mod shell;

@@ -20,6 +20,7 @@ mod lease;
 mod namespaces;
 mod object;
 pub mod policy;
+mod queue;
 mod reconcile;
 mod report;
 mod secrets;

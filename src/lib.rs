@@ -23,7 +23,7 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | 0 | [`base`]: keys, addresses, durations, secrets, reasons |
+//! | 0 | [`base`]: keys, addresses, durations, names, secrets, reasons |
 //! | 1 | [`proto`]: wire formats · [`config`]: from text to validated services · [`metrics`] |
 //! | 2 | [`crd`]: the custom resource · [`io`]: streams, buffers, the pipe · [`shutdown`] |
 //! | 3 | [`net`]: sockets, names, the egress guard · [`gate`]: who may come, where to, how fast |
@@ -63,6 +63,7 @@
 //! | what a class allows | [`control::policy`] |
 //! | what to type next, by reason | `app::explain::hints` |
 //! | who leads, which replicas count | `control::lease`, `control::fleet` |
+//! | in whose turn Secrets are read, statuses and children written | `control::queue` |
 //! | which port an exposed service has, what leads there | `control::expose` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |

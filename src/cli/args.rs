@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::base::name::{is_label, is_subdomain};
 use crate::base::{GoDuration, ListenAddr};
-use crate::config::convert::{is_label, is_subdomain};
 use crate::telemetry::LogFormat;
 
 const LISTEN: &str =

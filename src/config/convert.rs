@@ -17,7 +17,7 @@ mod tunnel;
 
 pub use command::{Command, commands};
 pub use gost::{gost, join};
-pub use names::{is_label, is_subdomain, label};
+pub use names::label;
 pub use object::{Objects, SecretObject, TunnelObject};
 pub use tunnel::{Wanted, tunnel};
 

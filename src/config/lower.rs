@@ -18,6 +18,7 @@ mod handler;
 mod limits;
 mod listener;
 mod mux;
+mod names;
 mod nodes;
 mod outline;
 mod references;
@@ -315,7 +316,11 @@ fn services(
     let scope = scope::Scope::new(config, context, loopback_ports(config, context), &mut of_scope);
     let routes = chain::lower_all(config, &scope, &mut later);
     let services = service::lower_all(&config.services, &scope, &routes, findings);
-    for part in [later, of_scope] {
+    let mut of_names = Findings::default();
+    if context.mode == Mode::Controller {
+        names::check(config, &mut of_names);
+    }
+    for part in [later, of_scope, of_names] {
         findings.append(part);
     }
     services

@@ -10,36 +10,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::object::Key;
+use super::queue::{BackOff, Lane, Queue};
 use super::watch::Change;
+use crate::base::name::is_subdomain;
 use crate::config::secrets::{SecretState, Secrets};
 use crate::metrics::Metrics;
 pub(super) use read::{Answer, Meta, Scope, Sort, reads, watched};
 
 /// Reads at the same time.
 const AT_ONCE: usize = 8;
-/// After a failed read of one Secret, at first and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// After a failed read of one Secret.
+const BACK_OFF: BackOff =
+    BackOff { first: Duration::from_secs(1), most: Duration::from_secs(60), spread: 0.2 };
 
 /// How a Secret is read.
 pub(super) type Read = Box<dyn Fn(Key) -> BoxFuture<'static, Answer> + Send>;
 
 /// Reads Secrets. Drive it with [`Reader::next`].
 pub(super) struct Reader {
-    read: Read,
+    reads: Queue<Key, Heard, Answer>,
     /// What each watch is about.
     scopes: Vec<Scope>,
     /// Those that classes name: where no scope has them, a watch each does.
     of_classes: BTreeSet<Key>,
     entries: BTreeMap<Key, Entry>,
-    waiting: BTreeSet<Key>,
-    running: FuturesUnordered<BoxFuture<'static, (Key, Answer)>>,
     known: Secrets,
+    /// Counts what is heard.
+    heard: u64,
     metrics: Metrics,
 }
 
@@ -48,23 +49,28 @@ pub(super) struct Reader {
 struct Entry {
     /// The version that was read, and which watch has it.
     read: Option<(String, Option<Sort>)>,
-    reading: bool,
-    /// The version that a watch told of since the read that runs began; empty for its end.
-    heard: Option<String>,
-    failed: Option<(Instant, Duration)>,
+    /// The last read failed.
+    failing: bool,
+}
+
+/// Why a Secret is read. No two are the same: a read that runs is older than what is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heard {
+    /// The version that a watch told of; empty for its end, or where it is named first.
+    version: String,
+    number: u64,
 }
 
 impl Reader {
     /// A reader of nothing yet.
     pub(super) fn new(read: Read, scopes: Vec<Scope>, metrics: Metrics) -> Self {
         Self {
-            read,
+            reads: Queue::new(AT_ONCE, Box::new(move |key, _| read(key))),
             scopes,
             of_classes: BTreeSet::new(),
             entries: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            running: FuturesUnordered::new(),
             known: Secrets::default(),
+            heard: 0,
             metrics,
         }
     }
@@ -93,9 +99,9 @@ impl Reader {
         !self.known.0.values().any(|state| matches!(state, SecretState::Unread(_)))
     }
 
-    /// Wants this Secret too.
+    /// Wants this Secret too. What cannot be the name of one is never asked for.
     pub(super) fn want(&mut self, key: Key) {
-        if self.entries.contains_key(&key) {
+        if self.entries.contains_key(&key) || !is_subdomain(&key.name) {
             return;
         }
         self.entries.insert(key.clone(), Entry::default());
@@ -106,8 +112,7 @@ impl Reader {
         }
         let why = SecretState::Unread("it is being read".into());
         self.known.0.insert(place(&key), why);
-        self.waiting.insert(key);
-        self.start();
+        self.read(key, "");
     }
 
     /// Wants those that classes name, and no others of them.
@@ -118,9 +123,13 @@ impl Reader {
                 self.entries.remove(key);
             }
         }
-        self.of_classes = keys;
-        for key in self.of_classes.clone() {
-            self.want(key);
+        let before = std::mem::replace(&mut self.of_classes, keys);
+        for key in self.of_classes.difference(&before).cloned().collect::<Vec<_>>() {
+            match self.reads.waiting(&key) {
+                // It waits for the turn of its namespace.
+                Some(_) => self.read(key, ""),
+                None => self.want(key),
+            }
         }
     }
 
@@ -135,7 +144,8 @@ impl Reader {
         let of_classes = &self.of_classes;
         let wanted = |key: &Key| wanted.contains(key) || of_classes.contains(key);
         self.entries.retain(|key, _| wanted(key));
-        self.waiting.retain(wanted);
+        // An answer that is still on its way must not land after that of a later read.
+        self.reads.retain(wanted);
         let entries = &self.entries;
         self.known.0.retain(|(namespace, name), _| {
             let key = Key { namespace: namespace.as_str().into(), name: name.as_str().into() };
@@ -185,63 +195,48 @@ impl Reader {
     }
 
     fn told(&mut self, meta: &Meta) {
-        let Some(entry) = self.entries.get_mut(&meta.key) else { return };
-        if entry.read.as_ref().is_some_and(|(version, _)| *version == meta.version) {
-            entry.failed = None;
-        } else {
+        let Some(entry) = self.entries.get(&meta.key) else { return };
+        if entry.read.as_ref().is_none_or(|(version, _)| *version != meta.version) {
             self.hear(&meta.key, &meta.version);
         }
     }
 
     fn hear(&mut self, key: &Key, version: &str) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        if entry.reading {
-            entry.heard = Some(version.into());
-        } else {
-            self.waiting.insert(key.clone());
-            self.start();
+        if self.entries.contains_key(key) {
+            self.read(key.clone(), version);
         }
     }
 
-    fn start(&mut self) {
-        while self.running.len() < AT_ONCE
-            && let Some(key) = self.waiting.pop_first()
-        {
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
-            entry.reading = true;
-            let read = (self.read)(key.clone());
-            self.running.push(Box::pin(async move { (key, read.await) }));
-        }
+    fn read(&mut self, key: Key, version: &str) {
+        self.heard += 1;
+        let heard = Heard { version: version.into(), number: self.heard };
+        let lane = match self.of_classes.contains(&key) {
+            true => Lane::First,
+            false => Lane::Of(key.namespace.clone()),
+        };
+        self.reads.put(key, lane, heard);
     }
 
     /// The next answer; whether something else is known now. Waits for ever if nothing is read.
     pub(super) async fn next(&mut self) -> bool {
-        let Some((key, answer)) = self.running.next().await else {
-            return std::future::pending().await;
-        };
-        let changed = self.answered(&key, answer);
-        self.start();
-        changed
+        let (key, heard, answer) = self.reads.next().await;
+        self.answered(&key, heard, answer)
     }
 
-    fn answered(&mut self, key: &Key, answer: Answer) -> bool {
-        // Nobody wants it any more. One that was wanted anew meanwhile only hears of it early.
-        let Some(entry) = self.entries.get_mut(key) else { return false };
-        entry.reading = false;
-        let heard = std::mem::take(&mut entry.heard);
-        let known = match &answer {
-            Answer::Found { version, .. } => heard.as_ref() == Some(version),
-            Answer::Missing | Answer::Failed { .. } => false,
+    fn answered(&mut self, key: &Key, heard: Heard, answer: Answer) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else {
+            self.reads.forget(key);
+            return false;
         };
-        let again = heard.is_some() && !known;
         let state = match answer {
             Answer::Found { version, sort, state } => {
-                entry.failed = None;
+                if self.reads.waiting(key).is_some_and(|heard| heard.version == version) {
+                    self.reads.withdraw(key);
+                }
                 entry.read = Some((version, sort));
                 state
             }
             Answer::Missing => {
-                entry.failed = None;
                 entry.read = None;
                 SecretState::Missing
             }
@@ -249,44 +244,31 @@ impl Reader {
                 if forbidden {
                     self.metrics.kube_denied.with_label_values(&["get", "secrets"]).inc();
                 }
-                let delay = entry.failed.map_or(BACK_OFF.0, |(_, last)| (last * 2).min(BACK_OFF.1));
-                if entry.failed.is_none() {
+                if !std::mem::replace(&mut entry.failing, true) {
                     tracing::warn!(secret = %key, why, "cannot read a Secret; what is known of it stays");
                 }
-                let jitter = 0.8 + 0.4 * rand::random::<f64>();
-                entry.failed = Some((Instant::now() + delay.mul_f64(jitter), delay));
-                if again {
-                    self.waiting.insert(key.clone());
-                }
-                match self.known.0.get(&place(key)) {
-                    None | Some(SecretState::Unread(_)) => SecretState::Unread(why),
-                    Some(_) => return false,
-                }
+                self.reads.failed(key, heard, BACK_OFF);
+                return match self.known.0.get_mut(&place(key)) {
+                    Some(SecretState::Unread(known)) => {
+                        std::mem::replace(known, why.clone()) != why
+                    }
+                    _ => false,
+                };
             }
         };
-        if again {
-            self.waiting.insert(key.clone());
-        }
+        entry.failing = false;
+        self.reads.succeeded(key);
         self.known.0.insert(place(key), state.clone()) != Some(state)
     }
 
     /// When a failed read is to be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        let idle =
-            self.entries.iter().filter(|(key, e)| !e.reading && !self.waiting.contains(*key));
-        idle.filter_map(|(_, entry)| entry.failed).map(|(at, _)| at).min()
+        self.reads.retry_at()
     }
 
     /// Tries again what is due.
     pub(super) fn retry(&mut self) {
-        let now = Instant::now();
-        let due = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !entry.reading && entry.failed.is_some_and(|(at, _)| at <= now));
-        let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
-        self.waiting.extend(due);
-        self.start();
+        self.reads.retry();
     }
 }
 

@@ -1,18 +1,17 @@
 //! Writes statuses: a few at a time, one an object, each object with a back-off of its own.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::lease::{Fenced, Leadership};
 use super::object::{Key, Object};
+use super::queue::{BackOff, Lane, Queue};
 use super::status::Status;
 use super::watch::resource;
 use crate::metrics::Metrics;
@@ -21,8 +20,9 @@ use crate::metrics::Metrics;
 const AT_ONCE: usize = 8;
 /// For one write.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed write of one object, at first and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// After a failed write of one object.
+const BACK_OFF: BackOff =
+    BackOff { first: Duration::from_secs(1), most: Duration::from_secs(300), spread: 0.0 };
 
 /// A status to write.
 #[derive(Clone, Debug)]
@@ -62,36 +62,20 @@ pub(super) struct Written {
     pub(super) status: Status,
 }
 
-/// What is known of one object's writes.
-#[derive(Default)]
-struct Progress {
-    in_flight: Option<Status>,
-    /// The newest one that waits.
-    waiting: Option<Write>,
-    /// Whether `waiting` stands in the queue.
-    queued: bool,
-    /// What was written and has not come back through the watch yet, with its version.
-    written: Option<(Status, String)>,
-    failed: Option<Failed>,
+impl PartialEq for Write {
+    /// Of one object: what it was before counts for Events only.
+    fn eq(&self, other: &Self) -> bool {
+        self.status == other.status && self.merge == other.merge
+    }
 }
-
-struct Failed {
-    status: Status,
-    delay: Duration,
-    until: Instant,
-}
-
-type Outcome = (Write, Result<String, WriteError>);
 
 /// The writer. Drive it with [`Writer::next`].
 pub(super) struct Writer {
-    client: kube::Client,
-    params: PatchParams,
-    leadership: Leadership,
     metrics: Metrics,
-    objects: HashMap<Arc<str>, Progress>,
-    queue: VecDeque<Arc<str>>,
-    running: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// By the uid of the object.
+    writes: Queue<Arc<str>, Arc<Write>, Result<String, WriteError>>,
+    /// What was written and has not come back through the watch yet, with its version.
+    written: HashMap<Arc<str>, (Status, String)>,
 }
 
 /// Why a write came to nothing.
@@ -128,165 +112,113 @@ impl Writer {
         leadership: Leadership,
         metrics: Metrics,
     ) -> Self {
-        Self {
-            client,
-            params: PatchParams::apply(&format!("adit-{instance}")).force(),
-            leadership,
-            metrics,
-            objects: HashMap::new(),
-            queue: VecDeque::new(),
-            running: FuturesUnordered::new(),
-        }
+        let params = PatchParams::apply(&format!("adit-{instance}")).force();
+        let seconds = metrics.status_patch_seconds.clone();
+        let perform = move |_, write: Arc<Write>| -> BoxFuture<'static, _> {
+            let (client, params) = (client.clone(), params.clone());
+            let (leadership, seconds) = (leadership.clone(), seconds.clone());
+            Box::pin(async move {
+                let began = Instant::now();
+                let patched = leadership.fenced(TIMEOUT, patch(client, params, &write)).await;
+                seconds.observe(began.elapsed().as_secs_f64());
+                patched.map_err(WriteError::Fenced).and_then(|outcome| outcome)
+            })
+        };
+        Self { metrics, writes: Queue::new(AT_ONCE, Box::new(perform)), written: HashMap::new() }
     }
 
     /// The status that the object has, or will have when what is under way is done.
     pub(super) fn intended<'a>(&'a self, object: &'a Object) -> &'a Status {
-        let Some(progress) = self.objects.get(&object.uid) else { return &object.status };
-        let waiting = progress.waiting.as_ref().map(|write| &write.status);
-        let written = progress.written.as_ref().map(|(status, _)| status);
-        waiting.or(progress.in_flight.as_ref()).or(written).unwrap_or(&object.status)
+        let newest = self.writes.newest(&object.uid).map(|write| &write.status);
+        let written = || self.written.get(&object.uid).map(|(status, _)| status);
+        newest.or_else(written).unwrap_or(&object.status)
     }
 
     /// The watch has shown the object in this version.
     pub(super) fn seen(&mut self, object: &Object) {
-        let Some(progress) = self.objects.get_mut(&object.uid) else { return };
         // An older event that is still on its way must not undo what we know.
-        let shown = progress
-            .written
-            .as_ref()
-            .is_some_and(|(_, version)| not_older(&object.resource_version, version));
-        if shown {
-            progress.written = None;
+        let written = self.written.get(&object.uid);
+        if written.is_some_and(|(_, version)| not_older(&object.resource_version, version)) {
+            self.written.remove(&object.uid);
         }
     }
 
     /// Everything was listed: what the watch shows now is newer than any write.
     pub(super) fn listed(&mut self) {
-        for progress in self.objects.values_mut() {
-            progress.written = None;
-        }
+        self.written.clear();
     }
 
     /// Forgets objects that are gone.
     pub(super) fn keep_objects(&mut self, uids: &HashSet<&str>) {
-        self.objects.retain(|uid, _| uids.contains(&**uid));
+        self.writes.retain(|uid| uids.contains(&**uid));
+        self.written.retain(|uid, _| uids.contains(&**uid));
     }
 
     /// Drops everything that waits or is under way: another process writes from now on, or this one
     /// begins with what is stored.
     pub(super) fn forget(&mut self) {
-        self.running.clear();
-        self.queue.clear();
-        self.objects.clear();
+        self.writes.clear();
+        self.written.clear();
     }
 
-    /// Asks for a write; a newer one of the same object replaces one that waits.
+    /// Asks for a write; a newer one of the same object replaces one that waits. A change begins
+    /// anew; the same again waits for the end of its back-off.
     pub(super) fn put(&mut self, write: Write) {
-        let uid = write.uid.clone();
-        let progress = self.objects.entry(uid.clone()).or_default();
-        // A change begins anew; the same again waits for the end of its back-off.
-        if progress.failed.as_ref().is_some_and(|failed| failed.status != write.status) {
-            progress.failed = None;
-        }
-        progress.waiting = Some(write);
-        if progress.in_flight.is_none() && progress.failed.is_none() && !progress.queued {
-            progress.queued = true;
-            self.queue.push_back(uid);
-        }
-        self.start();
+        let lane = Lane::Of(write.key.namespace.clone());
+        self.writes.put(write.uid.clone(), lane, Arc::new(write));
     }
 
     /// When a failed write may be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        let waits = self.objects.values().filter(|p| p.waiting.is_some() && !p.queued);
-        waits.filter_map(|progress| progress.failed.as_ref()).map(|failed| failed.until).min()
+        self.writes.retry_at()
     }
 
     /// Starts the writes whose back-off is over.
     pub(super) fn retry(&mut self) {
-        let now = Instant::now();
-        for (uid, progress) in &mut self.objects {
-            let due = progress.failed.as_ref().is_some_and(|failed| failed.until <= now);
-            if due && progress.waiting.is_some() && !progress.queued {
-                progress.queued = true;
-                self.queue.push_back(uid.clone());
-            }
-        }
-        self.start();
+        self.writes.retry();
     }
 
     /// Waits for a write to end; for ever if none runs. `None`: it failed and will be tried again.
     ///
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Written> {
-        let (write, outcome) = match self.running.next().await {
-            Some(outcome) => outcome,
-            None => std::future::pending().await,
-        };
-        let written = self.ended(write, outcome);
-        self.start();
-        written
+        let (uid, write, outcome) = self.writes.next().await;
+        self.ended(uid, write, outcome)
     }
 
-    fn ended(&mut self, write: Write, outcome: Result<String, WriteError>) -> Option<Written> {
+    fn ended(
+        &mut self,
+        uid: Arc<str>,
+        write: Arc<Write>,
+        outcome: Result<String, WriteError>,
+    ) -> Option<Written> {
         let result = outcome.as_ref().map_or_else(WriteError::label, |_| "ok");
         self.metrics.status_patches.with_label_values(&[result]).inc();
         if result == "forbidden" {
             self.metrics.kube_denied.with_label_values(&["patch", "wstunnels/status"]).inc();
         }
-        // The object may have gone in the meantime.
-        let progress = self.objects.get_mut(&write.uid)?;
-        progress.in_flight = None;
-        if result == "not_leader" {
-            // Whoever leads says it, or this process when it leads again.
-            self.objects.remove(&write.uid);
-            return None;
-        }
-        if progress.waiting.is_some() && !progress.queued {
-            progress.queued = true;
-            self.queue.push_back(write.uid.clone());
-        }
         match outcome {
             Ok(version) => {
-                progress.failed = None;
-                progress.written = Some((write.status.clone(), version));
-                let Write { key, uid, before, status, .. } = write;
+                self.writes.succeeded(&uid);
+                self.written.insert(uid.clone(), (write.status.clone(), version));
+                let Write { key, before, status, .. } = Arc::unwrap_or_clone(write);
                 Some(Written { key, uid, before, status })
             }
-            Err(error) => {
-                let last = progress.failed.take().map(|failed| failed.delay);
-                let delay = last.map_or(BACK_OFF.0, |delay| (delay * 2).min(BACK_OFF.1));
-                tracing::warn!(
-                    object = %write.key, error = %super::chain(&error), retry_in = ?delay,
-                    "cannot write the status of a WsTunnel"
-                );
-                if progress.waiting.is_none() {
-                    let until = Instant::now() + delay;
-                    progress.failed = Some(Failed { status: write.status.clone(), delay, until });
-                    progress.waiting = Some(write);
-                }
+            Err(WriteError::Fenced(Fenced::NotLeader)) => {
+                // Whoever leads says it, or this process when it leads again.
+                self.writes.forget(&uid);
+                self.written.remove(&uid);
                 None
             }
-        }
-    }
-
-    fn start(&mut self) {
-        while self.running.len() < AT_ONCE {
-            let Some(uid) = self.queue.pop_front() else { return };
-            let Some(progress) = self.objects.get_mut(&uid) else { continue };
-            progress.queued = false;
-            let Some(write) = progress.waiting.take() else { continue };
-            progress.in_flight = Some(write.status.clone());
-            let (client, params) = (self.client.clone(), self.params.clone());
-            let leadership = self.leadership.clone();
-            let seconds = self.metrics.status_patch_seconds.clone();
-            self.running.push(Box::pin(async move {
-                let began = Instant::now();
-                let patched = leadership.fenced(TIMEOUT, patch(client, params, &write)).await;
-                seconds.observe(began.elapsed().as_secs_f64());
-                let outcome = patched.map_err(WriteError::Fenced).and_then(|outcome| outcome);
-                (write, outcome)
-            }));
+            Err(error) => {
+                let key = write.key.clone();
+                let retry_in = self.writes.failed(&uid, write, BACK_OFF).unwrap_or_default();
+                tracing::warn!(
+                    object = %key, error = %super::chain(&error), ?retry_in,
+                    "cannot write the status of a WsTunnel"
+                );
+                None
+            }
         }
     }
 }

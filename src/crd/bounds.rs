@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::name;
 use crate::config::envelope::{self, Kind, Limit, ends};
 
 /// Lists whose entries are told apart by a key; others are atomic.
@@ -17,6 +18,42 @@ const MAPS: &[(&str, &str)] = &[
     ("climiters", "name"),
     ("rlimiters", "name"),
     ("limiters", "name"),
+];
+
+/// A DNS label: [`is_label`](crate::base::name::is_label).
+const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// A DNS subdomain: [`is_subdomain`](crate::base::name::is_subdomain).
+const SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A key of a Secret, or none: [`is_secret_key`](crate::base::name::is_secret_key).
+const KEY: &str = "^([-_a-zA-Z0-9]|\\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$|^$";
+/// Printable ASCII: [`is_printable`](crate::base::name::is_printable).
+const PRINTABLE: &str = "^[ -~]*$";
+
+/// What texts look like, by their path's end.
+const PATTERNS: &[(&str, &str)] = &[
+    ("secretRef.name", SUBDOMAIN),
+    ("clientCARef.name", SUBDOMAIN),
+    ("clientCARef.key", KEY),
+    ("caRef.name", SUBDOMAIN),
+    ("caRef.key", KEY),
+    ("serviceRef.name", LABEL),
+    ("services[].name", LABEL),
+    ("className", PRINTABLE),
+    ("name", PRINTABLE),
+    ("chain", PRINTABLE),
+    ("hop", PRINTABLE),
+    ("auther", PRINTABLE),
+    ("authers[]", PRINTABLE),
+    ("admission", PRINTABLE),
+    ("admissions[]", PRINTABLE),
+    ("bypass", PRINTABLE),
+    ("bypasses[]", PRINTABLE),
+    ("resolver", PRINTABLE),
+    ("hosts", PRINTABLE),
+    ("limiter", PRINTABLE),
+    ("climiter", PRINTABLE),
+    ("rlimiter", PRINTABLE),
+    ("username", PRINTABLE),
 ];
 
 /// Keys that an entry has to have.
@@ -41,7 +78,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
 /// Numbers and texts with more to say, by their whole path.
 const SPECIAL: &[(&str, &str)] = &[
     ("services", r#"{"minItems": 1}"#),
-    ("services[].name", r#"{"minLength": 1, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}"#),
+    ("services[].name", r#"{"minLength": 1}"#),
     ("chains[].name", r#"{"minLength": 1}"#),
     ("authers[].name", r#"{"minLength": 1}"#),
     ("admissions[].name", r#"{"minLength": 1}"#),
@@ -89,6 +126,8 @@ pub(super) fn at(path: &str, schema: &Map<String, Value>) -> Vec<Value> {
             extras.extend(most.map(|most| json!({"maxLength": most})));
             let choices = CHOICES.iter().find(|(end, _)| ends(path, end));
             extras.extend(choices.map(|(_, choices)| json!({"enum": choices})));
+            let pattern = PATTERNS.iter().find(|(end, _)| ends(path, end));
+            extras.extend(pattern.map(|(_, pattern)| json!({"pattern": pattern})));
         }
         Some("object") => {
             if let Some(Limit::Entries(most)) = limit(Kind::Map) {
@@ -109,6 +148,10 @@ pub(super) fn at(path: &str, schema: &Map<String, Value>) -> Vec<Value> {
             if let Some(Limit::Number(least, most)) = limit(Kind::Number) {
                 extras.push(json!({"minimum": least, "maximum": most}));
             }
+        }
+        // A port of a Service by number or name; the pattern is about names alone.
+        None if schema.contains_key("x-kubernetes-int-or-string") => {
+            extras.push(json!({"maxLength": name::LABEL, "pattern": LABEL}));
         }
         _ => {}
     }

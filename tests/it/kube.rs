@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod admission;
+mod adversary;
 mod audit;
 mod classes;
 mod controller;

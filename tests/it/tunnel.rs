@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "sockets of the tests")]
 
-mod arrival;
+pub mod arrival;
 mod failover;
 mod gates;
 mod handshake;

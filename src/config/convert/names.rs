@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Reason;
+use crate::base::name::{LABEL, is_label, is_printable};
 use crate::config::error::Findings;
 use crate::config::raw;
-
-/// The longest name: a DNS label.
-const LONGEST: usize = 63;
 
 /// The lists whose entries are referred to by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +63,7 @@ pub(super) fn labels(config: &mut raw::Config, findings: &mut Findings) {
     }
     refer(config, &names);
     for name in labelled(config) {
-        if name.len() > LONGEST {
+        if name.len() > LABEL || !is_printable(name) {
             *name = label(name, "node");
         }
     }
@@ -107,23 +105,6 @@ fn refer(config: &mut raw::Config, names: &BTreeMap<(List, String), String>) {
     }
 }
 
-/// Whether a text is a DNS label.
-pub fn is_label(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let inner = !text.starts_with('-') && !text.ends_with('-');
-    (1..=LONGEST).contains(&text.len()) && text.bytes().all(legal) && inner
-}
-
-/// Whether an object can have the name: a DNS subdomain (RFC 1123).
-pub fn is_subdomain(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let part = |part: &str| {
-        let inner = !part.starts_with('-') && !part.ends_with('-');
-        !part.is_empty() && part.bytes().all(legal) && inner
-    };
-    text.len() <= 253 && text.split('.').all(part)
-}
-
 /// A text as a DNS label, or the noun if nothing of it can be in one.
 pub fn label(text: &str, noun: &str) -> String {
     let legal = |c: char| match c.to_ascii_lowercase() {
@@ -132,7 +113,7 @@ pub fn label(text: &str, noun: &str) -> String {
     };
     let mapped: String = text.chars().map(legal).collect();
     let words: Vec<&str> = mapped.split('-').filter(|word| !word.is_empty()).collect();
-    let label: String = words.join("-").chars().take(LONGEST).collect();
+    let label: String = words.join("-").chars().take(LABEL).collect();
     let label = label.trim_end_matches('-');
     if label.is_empty() { noun.into() } else { label.into() }
 }
@@ -141,7 +122,7 @@ pub fn label(text: &str, noun: &str) -> String {
 pub(super) fn free(name: &str, is_free: impl Fn(&str) -> bool) -> String {
     let numbered = (2..).map(|number| {
         let end = format!("-{number}");
-        let start: String = name.chars().take(LONGEST - end.len()).collect();
+        let start: String = name.chars().take(LABEL - end.len()).collect();
         start.trim_end_matches('-').to_string() + &end
     });
     let mut all = std::iter::once(name.to_string()).chain(numbered);

@@ -6,6 +6,7 @@ use super::meaning::each_node;
 use super::names::{free, label};
 use super::object::{SecretObject, Use};
 use super::tunnel::Wanted;
+use crate::base::name::is_secret_key;
 use crate::base::shell::quoted;
 use crate::base::{Reason, Secret};
 use crate::config::error::Findings;
@@ -158,7 +159,7 @@ impl<'a> Vault<'a> {
         let mut data = BTreeMap::new();
         if !self.wanted.inline && auther.secret_ref.is_none() {
             auther.auths.retain_mut(|auth| match &auth.password {
-                Some(password) if !password.is_empty() && is_key(&auth.username) => {
+                Some(password) if !password.is_empty() && is_secret_key(&auth.username) => {
                     let user = std::mem::take(&mut auth.username);
                     data.insert(user, Secret::new(password.clone()));
                     false
@@ -195,12 +196,6 @@ fn refer(path: &str, command: &str, findings: &mut Findings) {
     let message =
         format!("a cluster reads no files; make the Secret that is referred to: {command}");
     findings.warn(path, Reason::Accepted, message);
-}
-
-/// Whether a user name can be a key of a Secret.
-fn is_key(name: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    !matches!(name, "" | "." | "..") && name.len() <= 253 && name.bytes().all(legal)
 }
 
 /// The names of the Secrets that a configuration refers to.

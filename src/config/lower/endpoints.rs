@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{LowerContext, Mode, nodes};
+use crate::base::name::is_label;
 use crate::base::shell::quoted;
 use crate::base::{Host, Reason, Target};
 use crate::config::error::Findings;
@@ -41,8 +42,26 @@ pub(super) fn lower(
         findings.invalid(&format!("{path}.name"), "the Service's name is missing");
         return None;
     }
+    if !is_label(name) {
+        let message = format!(
+            "{name:?} cannot be the name of a Service: write at most 63 lower-case letters, digits \
+             and hyphens, as its metadata.name has them"
+        );
+        findings.invalid(&format!("{path}.name"), message);
+        return None;
+    }
     if reference.port == PortRef::default() {
         findings.invalid(&format!("{path}.port"), "write the Service's port, by number or name");
+        return None;
+    }
+    if let PortRef::Name(port) = &reference.port
+        && !is_label(port)
+    {
+        let message = format!(
+            "{port:?} cannot be the name of a Service's port: write at most 63 lower-case letters, \
+             digits and hyphens, or its number"
+        );
+        findings.invalid(&format!("{path}.port"), message);
         return None;
     }
     let ports = match context.services.map(|services| services.find(namespace, name)) {

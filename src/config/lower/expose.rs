@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{LowerContext, Mode, addr};
 use crate::base::Reason;
+use crate::base::name::is_rfc1035_label;
 use crate::config::error::Findings;
 use crate::config::model::{ExposeConfig, ServiceType};
 use crate::config::raw;
@@ -138,13 +139,4 @@ fn name(
     );
     findings.invalid(&format!("{path}.name"), message);
     None
-}
-
-/// What a Service may be called (RFC 1035, 2.3.1, in lower case).
-fn is_rfc1035_label(name: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    name.len() <= 63
-        && name.bytes().all(legal)
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{LowerContext, Mode};
 use crate::base::Reason;
+use crate::base::name::is_subdomain;
 use crate::base::shell::quoted;
 use crate::config::error::{Diagnostic, Findings, Loaded};
 use crate::config::raw;
@@ -50,6 +51,14 @@ impl Reference<'_> {
         if name.is_empty() {
             let path = format!("{}.name", self.path);
             return Err(Diagnostic::new(path, Reason::Invalid, "the Secret's name is missing"));
+        }
+        if context.mode == Mode::Controller && !is_subdomain(name) {
+            let path = format!("{}.name", self.path);
+            let message = format!(
+                "{name:?} cannot be the name of a Secret: write at most 253 lower-case letters, \
+                 digits, hyphens and dots, as its metadata.name has them"
+            );
+            return Err(Diagnostic::new(path, Reason::Invalid, message));
         }
         match context.secrets.find(namespace, name) {
             SecretState::Known(data) if self.sent && !data.shared => Err(self.invalid(format!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::chain::Routes;
 use super::scope::Scope;
 use super::{LowerContext, Mode, addr, handler, listener};
+use crate::base::name::is_label;
 use crate::base::{Host, Reason};
 use crate::config::defaults;
 use crate::config::envelope::Map;
@@ -75,7 +76,7 @@ fn names(
         } else if let Some(first) = seen.insert(name, i) {
             let message = format!("services[{first}] has the name {name:?} too; names are unique");
             findings.invalid(&path, message);
-        } else if context.mode == Mode::Controller && !is_dns_label(name) {
+        } else if context.mode == Mode::Controller && !is_label(name) {
             let message = format!(
                 "{name:?} is not a DNS label: at most 63 lower-case letters, digits and hyphens"
             );
@@ -84,11 +85,6 @@ fn names(
         names.push(name.into());
     }
     names
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    name.len() <= 63 && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 fn lower(

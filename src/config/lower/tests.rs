@@ -3,6 +3,7 @@ mod envelope;
 mod expose;
 mod gates;
 mod listeners;
+mod names;
 mod protocols;
 mod refusals;
 mod routes;

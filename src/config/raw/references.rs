@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Auth, Config, Node, Tls};
+use crate::base::name::{is_label, is_subdomain};
 
 impl Config {
-    /// The names of all Secrets.
+    /// The names of all Secrets. What cannot be one is left out: nobody asks for it.
     pub fn secrets(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         for service in &self.services {
@@ -20,16 +21,17 @@ impl Config {
             auth(node.connector.iter().filter_map(|c| c.auth.as_ref()), &mut names);
             tls(node.dialer.iter().filter_map(|dialer| dialer.tls.as_ref()), &mut names);
         }
-        names.remove("");
+        names.retain(|name| is_subdomain(name));
         names
     }
 
-    /// The names of all Services.
+    /// The names of all Services, likewise.
     pub fn service_refs(&self) -> BTreeSet<&str> {
         let forwarders = self.services.iter().filter_map(|service| service.forwarder.as_ref());
         let targets = forwarders.flat_map(|f| &f.nodes).filter_map(|n| n.service_ref.as_ref());
         let nodes = self.nodes().filter_map(|node| node.service_ref.as_ref());
-        targets.chain(nodes).map(|reference| reference.name.as_str()).collect()
+        let names = targets.chain(nodes).map(|reference| reference.name.as_str());
+        names.filter(|name| is_label(name)).collect()
     }
 
     /// The nodes of all hops.

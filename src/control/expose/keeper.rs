@@ -10,9 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::PatchParams;
@@ -24,6 +22,7 @@ use super::wish::{Wish, Wishes};
 use crate::control::fleet::Member;
 use crate::control::lease::{Fenced, Leadership};
 use crate::control::object::Key;
+use crate::control::queue::{BackOff, Lane, Queue};
 use crate::metrics::Metrics;
 use task::{Child, Done, KeepError, Task, What, body, perform};
 
@@ -31,10 +30,11 @@ use task::{Child, Done, KeepError, Task, What, body, perform};
 const AT_ONCE: usize = 8;
 /// For one write.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed write, at first and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// After a failed write of one child.
+const BACK_OFF: BackOff =
+    BackOff { first: Duration::from_secs(1), most: Duration::from_secs(300), spread: 0.0 };
 /// The same for a name that somebody else has: who frees it is not told to us.
-const TAKEN: Duration = Duration::from_secs(60);
+const TAKEN: BackOff = BackOff { most: Duration::from_secs(60), ..BACK_OFF };
 
 /// How the Service of an object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,29 +50,14 @@ pub(crate) enum Standing {
 /// By the object's uid and the Service's name. What is not in it is still to be made.
 pub(crate) type Standings = HashMap<(Arc<str>, Arc<str>), Standing>;
 
-struct Held {
-    delay: Duration,
-    /// `None`: it is over.
-    until: Option<Instant>,
-    /// What was tried: something else is tried at once.
-    task: String,
-}
-
-type Outcome = (Child, Task, Result<Done, KeepError>);
-
 /// The keeper. Drive it with [`Keeper::next`].
 pub(in crate::control) struct Keeper {
-    client: kube::Client,
     instance: String,
-    params: PatchParams,
-    leadership: Leadership,
     metrics: Metrics,
     services: Observed<Box<Service>>,
     slices: Observed<Box<EndpointSlice>>,
     standings: Standings,
-    in_flight: HashSet<Child>,
-    held: HashMap<Child, Held>,
-    running: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    tasks: Queue<Child, Arc<Task>, Result<Done, KeepError>>,
 }
 
 impl Keeper {
@@ -84,18 +69,21 @@ impl Keeper {
         leadership: Leadership,
         metrics: Metrics,
     ) -> Self {
+        let params = PatchParams::apply(&format!("adit-{instance}")).force();
+        let perform = move |child: Child, task: Arc<Task>| -> BoxFuture<'static, _> {
+            let (client, params, leadership) = (client.clone(), params.clone(), leadership.clone());
+            Box::pin(async move {
+                let done = leadership.fenced(TIMEOUT, perform(client, params, &child, &task)).await;
+                done.map_err(KeepError::Fenced).and_then(|done| done)
+            })
+        };
         Self {
-            client,
             instance: instance.into(),
-            params: PatchParams::apply(&format!("adit-{instance}")).force(),
-            leadership,
             metrics,
             services: Observed::new(scopes.to_vec()),
             slices: Observed::new(scopes.to_vec()),
             standings: Standings::new(),
-            in_flight: HashSet::new(),
-            held: HashMap::new(),
-            running: FuturesUnordered::new(),
+            tasks: Queue::new(AT_ONCE, Box::new(perform)),
         }
     }
 
@@ -119,9 +107,7 @@ impl Keeper {
 
     /// Drops what is under way: another process writes from now on, or this one begins anew.
     pub(in crate::control) fn forget(&mut self) {
-        self.running.clear();
-        self.in_flight.clear();
-        self.held.clear();
+        self.tasks.clear();
         self.standings.clear();
     }
 
@@ -178,34 +164,29 @@ impl Keeper {
             }
         }
         let doing: HashSet<&Child> = tasks.iter().map(|(child, _)| child).collect();
-        self.held.retain(|child, _| doing.contains(child));
+        self.tasks.retain_waiting(|child| doing.contains(child));
         for (child, task) in tasks {
-            self.start(child, task);
+            let lane = Lane::Of(child.1.namespace.clone());
+            self.tasks.put(child, lane, Arc::new(task));
         }
     }
 
     /// When what failed may be tried again.
     pub(in crate::control) fn retry_at(&self) -> Option<Instant> {
-        let waits = self.held.iter().filter(|(child, _)| !self.in_flight.contains(child));
-        waits.filter_map(|(_, held)| held.until).min()
+        self.tasks.retry_at()
     }
 
-    /// Lets what has waited long enough be tried by the next [`Keeper::keep`].
+    /// Tries again what has waited long enough.
     pub(in crate::control) fn retry(&mut self) {
-        let now = Instant::now();
-        for held in self.held.values_mut() {
-            held.until = held.until.filter(|until| *until > now);
-        }
+        self.tasks.retry();
     }
 
     /// Waits until something was done, or could not be; for ever if nothing is under way.
     ///
     /// Cancel safe.
     pub(in crate::control) async fn next(&mut self) {
-        match self.running.next().await {
-            Some((child, task, outcome)) => self.ended(child, &task, outcome),
-            None => std::future::pending().await,
-        }
+        let (child, task, outcome) = self.tasks.next().await;
+        self.ended(child, task, outcome);
     }
 
     /// Whether the Service is there and this object's.
@@ -259,32 +240,8 @@ impl Keeper {
         }
     }
 
-    fn start(&mut self, child: Child, task: Task) {
-        if self.in_flight.contains(&child) {
-            return;
-        }
-        let text = format!("{task:?}");
-        let waits = self.held.get(&child);
-        if waits.is_some_and(|held| held.task == text && held.until.is_some()) {
-            return;
-        }
-        if self.running.len() >= AT_ONCE {
-            // The end of one of them is a reason to look again.
-            return;
-        }
-        self.in_flight.insert(child.clone());
-        let (client, params) = (self.client.clone(), self.params.clone());
-        let leadership = self.leadership.clone();
-        self.running.push(Box::pin(async move {
-            let done = leadership.fenced(TIMEOUT, perform(client, params, &child, &task)).await;
-            let done = done.map_err(KeepError::Fenced).and_then(|done| done);
-            (child, task, done)
-        }));
-    }
-
-    fn ended(&mut self, child: Child, task: &Task, outcome: Result<Done, KeepError>) {
-        self.in_flight.remove(&child);
-        let owner = match task {
+    fn ended(&mut self, child: Child, task: Arc<Task>, outcome: Result<Done, KeepError>) {
+        let owner = match &*task {
             Task::Service { owner, .. } => Some((owner.clone(), child.1.name.clone())),
             _ => None,
         };
@@ -292,39 +249,31 @@ impl Keeper {
             Ok(Done::Service(service)) => {
                 self.services.put(service);
                 self.standings.extend(owner.map(|owner| (owner, Standing::Ours)));
-                self.held.remove(&child);
+                self.tasks.succeeded(&child);
             }
             Ok(Done::Slice(slice)) => {
                 self.slices.put(slice);
-                self.held.remove(&child);
+                self.tasks.succeeded(&child);
             }
             Ok(Done::Gone) => {
                 match child.0 {
                     What::Service => self.services.remove(&child.1),
                     What::Slice => self.slices.remove(&child.1),
                 }
-                self.held.remove(&child);
+                self.tasks.succeeded(&child);
             }
             Ok(Done::Taken) => {
                 self.standings.extend(owner.map(|owner| (owner, Standing::Taken)));
-                self.hold(child, task, TAKEN);
+                self.tasks.failed(&child, task, TAKEN);
             }
-            Err(KeepError::Fenced(Fenced::NotLeader)) => {}
+            Err(KeepError::Fenced(Fenced::NotLeader)) => self.tasks.forget(&child),
             Err(error) => {
                 let text = crate::control::chain(&error);
                 self.failed(&child, &error);
                 self.standings.extend(owner.map(|owner| (owner, Standing::Failed(text))));
-                self.hold(child, task, BACK_OFF.1);
+                self.tasks.failed(&child, task, BACK_OFF);
             }
         }
-    }
-
-    fn hold(&mut self, child: Child, task: &Task, most: Duration) {
-        let text = format!("{task:?}");
-        let last = self.held.get(&child).filter(|held| held.task == text).map(|held| held.delay);
-        let delay = last.map_or(BACK_OFF.0, |delay| (delay * 2).min(most));
-        let until = Some(Instant::now() + delay);
-        self.held.insert(child, Held { delay, until, task: text });
     }
 
     fn failed(&self, (what, key): &Child, error: &KeepError) {
@@ -343,3 +292,6 @@ impl Keeper {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

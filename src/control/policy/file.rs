@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Class, Expose, Namespaces, Ports, Reserved, hosts};
-use crate::config::convert::{is_label, is_subdomain};
+use crate::base::name::{is_label, is_subdomain};
 use crate::config::error::{ConfigErrors, Findings};
 use crate::config::model::{Egress, Terms};
 

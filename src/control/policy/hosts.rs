@@ -1,5 +1,6 @@
 //! Patterns of hostnames and prefixes of paths, with `{namespace}` in them.
 
+use crate::base::name::is_label;
 use crate::config::model::HostPattern;
 
 /// The namespace of the tunnel.
@@ -14,15 +15,7 @@ pub(super) fn filled(pattern: &str, namespace: &str) -> String {
 pub(super) fn check_host(pattern: &str) -> Result<(), &'static str> {
     let name = filled(pattern, "n");
     let name = name.strip_prefix("*.").unwrap_or(&name);
-    let label = |label: &str| {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(legal)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if !name.is_empty() && name.split('.').all(label) {
+    if name.split('.').all(is_label) {
         return Ok(());
     }
     Err("write a name in lower case, or *.name for one more label; {namespace} stands for the \

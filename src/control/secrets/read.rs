@@ -161,6 +161,11 @@ pub(in crate::control) fn reads(client: Client) -> Read {
 }
 
 fn found(key: &Key, stored: Stored) -> Answer {
+    let named = Key::of(&stored);
+    if named != *key {
+        let why = format!("the API server answered with another object, {named}");
+        return Answer::Failed { why, forbidden: false };
+    }
     let version = stored.resource_version().unwrap_or_default();
     let kind = stored.type_.as_deref().unwrap_or(OPAQUE);
     let label = |name: &str| stored.meta().labels.as_ref().and_then(|labels| labels.get(name));
@@ -242,6 +247,22 @@ mod tests {
             let (_, state) = state("kubernetes.io/tls", json!({"adit.dev/share": value}));
             let SecretState::Known(data) = state else { panic!() };
             assert_eq!(data.shared, shared);
+        }
+    }
+
+    #[test]
+    fn an_answer_about_something_else_is_an_error() {
+        let key = Key { namespace: "n".into(), name: "s".into() };
+        for (namespace, name) in [("n", "t"), ("m", "s"), ("", "")] {
+            let stored = json!({"type": "kubernetes.io/tls",
+                "metadata": {"name": name, "namespace": namespace, "resourceVersion": "7"}});
+            let answer = found(&key, serde_json::from_value(stored).unwrap());
+            let Answer::Failed { why, forbidden: false } = answer else { panic!("{answer:?}") };
+            assert!(why.contains("another object"), "{why}");
+        }
+        for kind in ["SecretList", "Status", "ConfigMap"] {
+            let other = json!({"apiVersion": "v1", "kind": kind, "metadata": {}});
+            assert!(serde_json::from_value::<Stored>(other).is_err(), "{kind}");
         }
     }
 }

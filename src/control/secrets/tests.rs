@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::config::secrets::SecretData;
 
 /// What the API server will say, and what it was asked.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<Book>>);
+struct Server(Arc<Mutex<Book>>, Arc<Notify>);
 
 /// The Secrets that there are, and who was asked for.
 type Book = (BTreeMap<String, Says>, Vec<String>);
@@ -16,6 +18,10 @@ type Book = (BTreeMap<String, Says>, Vec<String>);
 enum Says {
     Version(u8),
     Forbidden,
+    /// The read does not end.
+    Nothing,
+    /// This version, once the test lets go of it.
+    Held(u8),
 }
 
 impl Server {
@@ -28,9 +34,15 @@ impl Server {
         let read: Read = Box::new(move |key| {
             let mut inner = server.0.lock();
             inner.1.push(key.to_string());
-            let says = inner.0.get(&key.to_string()).copied();
+            let mut says = inner.0.get(&key.to_string()).copied();
+            let held = server.1.clone();
             Box::pin(async move {
+                if let Some(Says::Held(n)) = says {
+                    held.notified().await;
+                    says = Some(Says::Version(n));
+                }
                 match says {
+                    Some(Says::Nothing | Says::Held(_)) => std::future::pending().await,
                     None => Answer::Missing,
                     Some(Says::Forbidden) => Answer::Failed { why: "no".into(), forbidden: true },
                     Some(Says::Version(n)) => Answer::Found {
@@ -75,7 +87,7 @@ fn meta(text: &str, version: u8) -> Meta {
 /// Takes in every answer there is; whether something changed.
 async fn settle(reader: &mut Reader) -> bool {
     let mut changed = false;
-    while !reader.running.is_empty() {
+    while reader.reads.running() > 0 {
         changed |= reader.next().await;
     }
     changed
@@ -212,9 +224,9 @@ async fn few_are_read_at_once() {
     let server = Server::default();
     let mut reader = server.reader(&[None]);
     for n in 0..100 {
-        reader.want(key(&format!("a/s{n}")));
+        reader.want(key(&format!("ns{n}/s")));
     }
-    assert_eq!(reader.running.len(), AT_ONCE);
+    assert_eq!(reader.reads.running(), AT_ONCE);
     settle(&mut reader).await;
     assert_eq!(server.asked().len(), 100);
 }
@@ -263,4 +275,87 @@ async fn those_of_classes_are_read_where_no_other_watch_has_them_and_are_nobody_
     reader.want_of_classes(BTreeSet::new());
     reader.keep(&BTreeSet::new());
     assert_eq!(reader.known(), &Secrets::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_of_one_namespace_that_do_not_end_delay_no_other() {
+    let server = Server::default();
+    let mut reader = server.reader(&[None]);
+    for n in 0..96 {
+        let name = format!("attacker/s{n}");
+        server.says(&name, Some(Says::Nothing));
+        reader.want(key(&name));
+    }
+    for version in [1, 2] {
+        server.says("tenant/s", Some(Says::Version(version)));
+        reader.want(key("tenant/s"));
+        reader.change(Change::Applied(Box::new(meta("tenant/s", version))));
+        let read = tokio::time::timeout(Duration::from_secs(60), reader.next()).await;
+        assert_eq!((read, known(&reader, "tenant/s")), (Ok(true), Some(version)));
+    }
+}
+
+#[tokio::test]
+async fn reads_of_one_namespace_that_fail_delay_no_other() {
+    let server = Server::default();
+    let mut reader = server.reader(&[None]);
+    for n in 0..96 {
+        let name = format!("attacker/s{n}");
+        server.says(&name, Some(Says::Forbidden));
+        reader.want(key(&name));
+    }
+    server.says("tenant/s", Some(Says::Version(1)));
+    reader.want(key("tenant/s"));
+    let mut reads = 0;
+    while known(&reader, "tenant/s").is_none() {
+        reader.next().await;
+        reads += 1;
+    }
+    assert!(reads <= AT_ONCE, "{reads} reads came first");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_read_that_was_forgotten_never_lands_after_a_later_one() {
+    let server = Server::default();
+    server.says("a/s", Some(Says::Held(1)));
+    let mut reader = server.reader(&[None]);
+    reader.want(key("a/s"));
+    // The request has begun.
+    assert!(reader.next().now_or_never().is_none());
+    reader.keep(&BTreeSet::new());
+    server.says("a/s", Some(Says::Version(2)));
+    reader.want(key("a/s"));
+    reader.next().await;
+    assert_eq!(known(&reader, "a/s"), Some(2));
+    server.1.notify_waiters();
+    reader.next().now_or_never();
+    assert_eq!(known(&reader, "a/s"), Some(2));
+}
+
+#[tokio::test]
+async fn a_name_that_no_secret_can_have_is_never_asked_for() {
+    let server = Server::default();
+    let mut reader = server.reader(&[None]);
+    for name in ["?watch=true&a=1", "../b/s", "a b", "A", ""] {
+        reader.want(Key { namespace: "a".into(), name: name.into() });
+        reader.change(Change::Applied(Box::new(Meta {
+            key: Key { namespace: "a".into(), name: name.into() },
+            version: "2".into(),
+        })));
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+    assert!(reader.settled() && reader.retry_at().is_none());
+}
+
+#[tokio::test]
+async fn what_classes_name_comes_first() {
+    let server = Server::default();
+    let mut reader = server.reader(&[None]);
+    for n in 0..100 {
+        reader.want(key(&format!("ns{n}/s")));
+    }
+    server.asked();
+    reader.want_of_classes([key("release/front")].into());
+    reader.next().await;
+    assert_eq!(server.asked(), ["release/front"]);
 }

@@ -1,14 +1,41 @@
+use kube::client::Body;
 use serde_json::json;
 
 use super::*;
 use crate::control::status::Condition;
 
-/// A writer whose API server never answers: outcomes come from the tests.
-fn writer() -> Writer {
-    let silent = tower::service_fn(|_: http::Request<kube::client::Body>| {
-        std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
+/// What the API server says to each write; to those of namespace `attacker` it never says anything.
+#[derive(Clone, Copy)]
+enum Says {
+    Nothing,
+    No,
+    Version(&'static str),
+}
+
+/// A writer whose API server says the same to every write.
+fn writer(says: Says) -> Writer {
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let silent = request.uri().path().contains("/attacker/");
+        let says = if silent { Says::Nothing } else { says };
+        async move {
+            let (code, body) = match says {
+                Says::Nothing => std::future::pending().await,
+                Says::No => (500, json!({"kind": "Status", "code": 500, "message": "no"})),
+                Says::Version(version) => {
+                    let meta = json!({"name": "t", "namespace": "n", "resourceVersion": version});
+                    (
+                        200,
+                        json!({"apiVersion": "adit.dev/v1alpha1", "kind": "WsTunnel",
+                        "metadata": meta}),
+                    )
+                }
+            };
+            let mut response = http::Response::new(Body::from(body.to_string().into_bytes()));
+            *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            Ok::<_, std::io::Error>(response)
+        }
     });
-    let client = kube::Client::new(silent, "default");
+    let client = kube::Client::new(service, "default");
     Writer::new(client, "test", Leadership::always(), Metrics::new().unwrap())
 }
 
@@ -35,56 +62,64 @@ fn wait(writer: &Writer) -> Option<u64> {
     Some(wait.as_secs_f64().round() as u64)
 }
 
-#[tokio::test]
+/// The write of an object of its own in a namespace.
+fn write_in(namespace: &str, number: usize) -> Write {
+    let key = Key { namespace: namespace.into(), name: "t".into() };
+    Write { uid: format!("{namespace}{number}").into(), key, ..write("a") }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_write_is_tried_again_after_one_second_then_two_at_most_five_minutes() {
-    let mut writer = writer();
+    let mut writer = writer(Says::No);
     writer.put(write("a"));
     assert_eq!(wait(&writer), None, "it runs");
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-        assert!(writer.ended(write("a"), Err(WriteError::Fenced(Fenced::Silent))).is_none());
+        assert!(writer.next().await.is_none());
         assert_eq!(wait(&writer), Some(seconds));
         writer.put(write("a"));
         assert_eq!(wait(&writer), Some(seconds), "the same again does not jump the queue");
-        // The back-off is over.
-        let progress = writer.objects.get_mut("u").unwrap();
-        progress.failed.as_mut().unwrap().until = Instant::now();
-        writer.running.clear();
+        tokio::time::sleep_until(writer.retry_at().unwrap()).await;
         writer.retry();
         assert_eq!(wait(&writer), None, "it runs");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_changed_status_begins_anew() {
-    let mut writer = writer();
+    let mut writer = writer(Says::No);
     writer.put(write("a"));
     for _ in 0..3 {
-        writer.ended(write("a"), Err(WriteError::Fenced(Fenced::Silent)));
+        writer.next().await;
+        tokio::time::sleep_until(writer.retry_at().unwrap()).await;
+        writer.retry();
     }
+    writer.next().await;
     writer.put(write("b"));
-    assert_eq!(wait(&writer), None);
-    assert_eq!(writer.objects["u"].in_flight, Some(status("b")));
+    assert_eq!((wait(&writer), writer.writes.running()), (None, 1));
+    assert_eq!(*writer.intended(&object("1")), status("b"));
+    writer.next().await;
+    assert_eq!(wait(&writer), Some(1));
 }
 
 #[tokio::test]
 async fn a_newer_status_waits_for_the_one_under_way_and_replaces_others_that_wait() {
-    let mut writer = writer();
+    let mut writer = writer(Says::Version("2"));
     for word in ["a", "b", "c"] {
         writer.put(write(word));
     }
-    assert_eq!(writer.objects["u"].in_flight, Some(status("a")));
-    assert_eq!(writer.running.len(), 1);
+    assert_eq!(writer.writes.running(), 1);
     assert_eq!(*writer.intended(&object("1")), status("c"));
-    assert!(writer.ended(write("a"), Ok("2".into())).is_some());
-    writer.start();
-    assert_eq!(writer.objects["u"].in_flight, Some(status("c")));
+    assert_eq!(writer.next().await.unwrap().status, status("a"));
+    assert_eq!(*writer.intended(&object("1")), status("c"));
+    assert_eq!(writer.next().await.unwrap().status, status("c"));
+    assert_eq!(writer.writes.running(), 0);
 }
 
 #[tokio::test]
 async fn what_was_written_counts_until_the_watch_shows_it() {
-    let mut writer = writer();
+    let mut writer = writer(Says::Version("20"));
     writer.put(write("a"));
-    writer.ended(write("a"), Ok("20".into()));
+    writer.next().await.unwrap();
     writer.seen(&object("9"));
     assert_eq!(*writer.intended(&object("9")), status("a"), "an older event on its way");
     writer.seen(&object("21"));
@@ -93,32 +128,44 @@ async fn what_was_written_counts_until_the_watch_shows_it() {
 
 #[tokio::test]
 async fn no_more_than_eight_writes_run_at_once_and_objects_that_are_gone_are_forgotten() {
-    let mut writer = writer();
+    let mut writer = writer(Says::Nothing);
     for number in 0..20 {
-        writer.put(Write { uid: format!("u{number}").into(), ..write("a") });
+        writer.put(write_in(&format!("n{number}-"), 0));
     }
-    assert_eq!(writer.running.len(), AT_ONCE);
-    writer.keep_objects(&HashSet::from(["u3"]));
-    assert_eq!(writer.objects.len(), 1);
+    assert_eq!(writer.writes.running(), AT_ONCE);
+    writer.keep_objects(&HashSet::from(["n3-0"]));
+    assert_eq!(writer.writes.running(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_one_namespace_that_are_not_answered_delay_no_other() {
+    let mut writer = writer(Says::Version("2"));
+    for number in 0..96 {
+        writer.put(write_in("attacker", number));
+    }
+    writer.put(write_in("tenant", 0));
+    let written = writer.next().await.unwrap();
+    assert_eq!(&*written.key.namespace, "tenant");
 }
 
 #[tokio::test]
 async fn what_a_leader_meant_to_write_is_forgotten_with_its_term() {
-    let mut writer = writer();
+    let mut writer = writer(Says::Nothing);
     for word in ["a", "b"] {
         writer.put(write(word));
     }
-    assert!(writer.ended(write("a"), Err(WriteError::Fenced(Fenced::NotLeader))).is_none());
+    let lost = Err(WriteError::Fenced(Fenced::NotLeader));
+    assert!(writer.ended("u".into(), Arc::new(write("a")), lost).is_none());
     assert_eq!(*writer.intended(&object("1")), Status::default());
     assert_eq!(writer.retry_at(), None);
     writer.put(write("c"));
     writer.forget();
-    assert!(writer.running.is_empty() && writer.objects.is_empty());
+    assert!(writer.writes.is_empty() && writer.writes.running() == 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_write_is_measured_also_when_it_fails() {
-    let mut writer = writer();
+    let mut writer = writer(Says::Nothing);
     writer.put(write("a"));
     assert!(writer.next().await.is_none(), "the API server is silent");
     let seconds = &writer.metrics.status_patch_seconds;

@@ -47,6 +47,16 @@ impl Lan {
         Ipv4Addr::new(a, b, c, last).into()
     }
 
+    /// More addresses of the test itself, for clients that come from many places.
+    pub fn addresses(&self, count: u8) -> Vec<Ipv4Addr> {
+        let [a, b, c] = self.subnet;
+        let all: Vec<_> = (0..count).map(|n| Ipv4Addr::new(a, b, c, 254 - n)).collect();
+        for addr in &all {
+            ip(&["addr", "add", &format!("{addr}/24"), "dev", &self.bridge]);
+        }
+        all
+    }
+
     /// Adds a host.
     pub fn host(&self) -> Host {
         let number = self.hosts.fetch_add(1, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::base::Secret;
+use crate::base::name::is_secret_key;
 use crate::config::error::Findings;
 use crate::config::lower::secret::{Purpose, Reference};
 use crate::config::lower::{LowerContext, Mode, file};
@@ -157,6 +158,14 @@ pub(super) fn ca(
             let purpose = Purpose::Authority;
             let reference = Reference { name: &written.name, path: &at, purpose, sent: false };
             let key = if written.key.is_empty() { CA } else { &written.key };
+            if context.mode == Mode::Controller && !is_secret_key(key) {
+                let message = format!(
+                    "{key:?} cannot be a key of a Secret: write at most 253 letters, digits, \
+                     hyphens, dots and underscores, as its data has them"
+                );
+                findings.invalid(&format!("{at}.key"), message);
+                return None;
+            }
             reference.load(context, findings, |data| {
                 let pem = value(data, key)
                     .and_then(|pem| has_certificates(&pem, key).map(|()| pem))

@@ -16,7 +16,7 @@ use crate::control::expose::children;
 use crate::control::lease::Fenced;
 use crate::control::object::Key;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum What {
     Service,
     Slice,
@@ -26,7 +26,7 @@ pub(super) enum What {
 pub(super) type Child = (What, Key);
 
 /// One thing to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
     /// Write our Service; `known`: it was seen to be ours, with this uid.
     Service { owner: Arc<str>, known: Option<String>, body: Value },
@@ -50,6 +50,8 @@ pub(super) enum Done {
 pub(super) enum KeepError {
     #[error("the API server refused to {0}")]
     Refused(&'static str, #[source] kube::Error),
+    #[error("the API server answered with another object, {0}")]
+    Other(Key),
     #[error(transparent)]
     Fenced(#[from] Fenced),
 }
@@ -77,6 +79,9 @@ pub(super) async fn perform(
             if known.is_none() {
                 let there = api.get_opt(&key.name).await;
                 let there = there.map_err(|error| KeepError::Refused("get", error))?;
+                if let Some(there) = &there {
+                    is_of(there, key)?;
+                }
                 let owned = there
                     .as_ref()
                     .map(|service| children::owner(&service.metadata) == Some(&**owner));
@@ -84,11 +89,11 @@ pub(super) async fn perform(
                     return Ok(Done::Taken);
                 }
             }
-            Ok(Done::Service(apply(&api, &params, &key.name, body).await?))
+            Ok(Done::Service(apply(&api, &params, key, body).await?))
         }
         (_, Task::Slice { body }) => {
             let api: Api<EndpointSlice> = Api::namespaced(client, &key.namespace);
-            Ok(Done::Slice(apply(&api, &params, &key.name, body).await?))
+            Ok(Done::Slice(apply(&api, &params, key, body).await?))
         }
         (What::Service, Task::Delete { uid }) => {
             delete(&Api::<Service>::namespaced(client, &key.namespace), &key.name, uid).await
@@ -102,16 +107,23 @@ pub(super) async fn perform(
 async fn apply<K>(
     api: &Api<K>,
     params: &PatchParams,
-    name: &str,
+    key: &Key,
     body: &Value,
 ) -> Result<Box<K>, KeepError>
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let applied = api.patch(name, params, &Patch::Apply(body)).await;
+    let applied = api.patch(&key.name, params, &Patch::Apply(body)).await;
     let mut object = applied.map_err(|error| KeepError::Refused("patch", error))?;
+    is_of(&object, key)?;
     object.meta_mut().managed_fields = None;
     Ok(Box::new(object))
+}
+
+/// Whether an answer is about what was asked.
+fn is_of(object: &impl Resource, key: &Key) -> Result<(), KeepError> {
+    let named = Key::of(object);
+    if named == *key { Ok(()) } else { Err(KeepError::Other(named)) }
 }
 
 async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<Done, KeepError>
