@@ -12,7 +12,7 @@ use crate::base::Secret;
 pub type Pem = Secret<Arc<[u8]>>;
 
 /// `listener.tls`: what a server shows and asks for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerTls {
     /// `certFile` and `keyFile`, or a Secret's `tls.crt` and `tls.key`.
     pub certificate: Option<Certificate>,
@@ -59,7 +59,7 @@ impl ServerTls {
 }
 
 /// A certificate chain and its key, both PEM. Lowering has seen that they belong together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Certificate {
     /// The chain, the leaf first.
     pub chain: Pem,
@@ -98,7 +98,7 @@ pub struct ClientTls {
 }
 
 /// The versions that rustls speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// `VersionTLS12`.
     Tls12,
