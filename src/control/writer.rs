@@ -34,6 +34,8 @@ pub(super) struct Write {
     status: Status,
     /// What it was before, for the Events that follow.
     before: Status,
+    /// In place of one that was refused.
+    short: bool,
 }
 
 impl Write {
@@ -45,6 +47,7 @@ impl Write {
             merge: object.spec.is_err(),
             status,
             before,
+            short: false,
         }
     }
 }
@@ -73,6 +76,8 @@ struct Progress {
     /// What was written and has not come back through the watch yet, with its version.
     written: Option<(Status, String)>,
     failed: Option<Failed>,
+    /// What the API server does not take, in whose place a short status was written.
+    refused: Option<Status>,
 }
 
 struct Failed {
@@ -104,6 +109,12 @@ enum WriteError {
 }
 
 impl WriteError {
+    /// Whether another status of the object may be taken: this one is too large, or does not fit.
+    fn is_of_status(&self) -> bool {
+        matches!(self, Self::Refused(kube::Error::Api(status))
+            if matches!(status.code, 413 | 422) || status.message.contains("too large"))
+    }
+
     /// The `result` label of `adit_status_patches_total`.
     fn label(&self) -> &'static str {
         match self {
@@ -142,6 +153,9 @@ impl Writer {
     /// The status that the object has, or will have when what is under way is done.
     pub(super) fn intended<'a>(&'a self, object: &'a Object) -> &'a Status {
         let Some(progress) = self.objects.get(&object.uid) else { return &object.status };
+        if let (Some(refused), None) = (&progress.refused, &progress.failed) {
+            return refused;
+        }
         let waiting = progress.waiting.as_ref().map(|write| &write.status);
         let written = progress.written.as_ref().map(|(status, _)| status);
         waiting.or(progress.in_flight.as_ref()).or(written).unwrap_or(&object.status)
@@ -180,10 +194,19 @@ impl Writer {
         self.objects.clear();
     }
 
+    /// Whether nothing waits and nothing is under way, but for what failed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.queue.is_empty()
+    }
+
     /// Asks for a write; a newer one of the same object replaces one that waits.
     pub(super) fn put(&mut self, write: Write) {
         let uid = write.uid.clone();
         let progress = self.objects.entry(uid.clone()).or_default();
+        if progress.refused.as_ref() == Some(&write.status) {
+            return;
+        }
+        progress.refused = None;
         // A change begins anew; the same again waits for the end of its back-off.
         if progress.failed.as_ref().is_some_and(|failed| failed.status != write.status) {
             progress.failed = None;
@@ -252,6 +275,20 @@ impl Writer {
                 progress.written = Some((write.status.clone(), version));
                 let Write { key, uid, before, status, .. } = write;
                 Some(Written { key, uid, before, status })
+            }
+            Err(error) if error.is_of_status() && !write.short && progress.waiting.is_none() => {
+                let why = super::chain(&error);
+                tracing::warn!(
+                    object = %write.key, error = why,
+                    "the API server does not take the status of a WsTunnel: a short one is written"
+                );
+                progress.refused = Some(write.status.clone());
+                let status = write.status.minimal(&why);
+                progress.waiting = Some(Write { short: true, status, ..write.clone() });
+                progress.failed = None;
+                progress.queued = true;
+                self.queue.push_back(write.uid);
+                None
             }
             Err(error) => {
                 let last = progress.failed.take().map(|failed| failed.delay);

@@ -21,7 +21,8 @@ fn object(version: &str) -> Object {
 }
 
 fn status(word: &str) -> Status {
-    let condition = Condition { reason: word.into(), ..Condition::default() };
+    let (kind, reason) = ("Ready".into(), word.into());
+    let condition = Condition { kind, reason, ..Condition::default() };
     Status { conditions: vec![condition], ..Status::default() }
 }
 
@@ -51,6 +52,29 @@ async fn a_failed_write_is_tried_again_after_one_second_then_two_at_most_five_mi
         writer.running.clear();
         writer.retry();
         assert_eq!(wait(&writer), None, "it runs");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_the_api_server_does_not_take_is_cut_down_once() {
+    for code in [413, 422, 500] {
+        let mut writer = writer();
+        writer.put(write("a"));
+        let words = if code == 500 { "etcdserver: request is too large" } else { "no" };
+        let refused = kube::core::Status { code, message: words.into(), ..Default::default() };
+        let refused = || kube::Error::Api(Box::new(refused.clone()));
+        assert!(writer.ended(write("a"), Err(WriteError::Refused(refused()))).is_none());
+        writer.running.clear();
+        writer.start();
+        let short = writer.objects["u"].in_flight.clone().unwrap();
+        assert_ne!(short, status("a"), "{code}");
+        assert_eq!(*writer.intended(&object("1")), status("a"), "as far as it is up to us");
+        let short = Write { short: true, status: short, ..write("a") };
+        assert!(writer.ended(short, Ok("2".into())).is_some());
+        writer.put(write("a"));
+        assert!(writer.objects["u"].waiting.is_none(), "the same again would be refused again");
+        writer.put(write("b"));
+        assert_eq!(writer.objects["u"].in_flight, Some(status("b")));
     }
 }
 
