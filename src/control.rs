@@ -322,18 +322,20 @@ async fn leave(
     }
     tracing::info!("the last replica ends: endpoints are withdrawn");
     withdrawal.send_replace(true);
-    tokio::select! {
-        _ = candidate.run() => {}
+    let done = tokio::select! {
+        _ = candidate.run() => false,
         withdrawn = tokio::time::timeout(WITHDRAWAL, withdrawn.wait_for(|done| *done)) => {
-            if !matches!(withdrawn, Ok(Ok(_))) {
-                tracing::warn!(
-                    "not all endpoints of exposed services were withdrawn: EndpointSlices with the \
-                     label {}={} may name addresses of Pods that are gone; delete them",
-                    expose::LABEL,
-                    candidate.instance(),
-                );
-            }
+            matches!(withdrawn, Ok(Ok(_)))
         }
+    };
+    // Another one that ends too may have done it.
+    if !done && candidate.leads() {
+        tracing::warn!(
+            "not all endpoints of exposed services were withdrawn: EndpointSlices with the label \
+             {}={} may name addresses of Pods that are gone; delete them",
+            expose::LABEL,
+            candidate.instance(),
+        );
     }
 }
 
