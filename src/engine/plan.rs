@@ -61,7 +61,7 @@ impl Plan {
         for front in &ports.fronts {
             let id = SocketId { medium: Medium::Tcp, addr: front.addr.clone(), owner: None };
             plan.layout.sockets.insert(id.clone(), Content::Ws(WsServices::default()));
-            owners.insert(id, Owner::Ws(Claims::new(true), front.tls));
+            owners.insert(id, Owner::Ws(Box::new(Claims::new(true)), front.tls));
         }
         let mut ranked: Vec<_> = desired.services.iter().collect();
         ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
@@ -118,7 +118,7 @@ fn rank<'a>(key: &'a ServiceKey, claim: &Claim) -> impl Ord + use<'a> {
 enum Owner<'a> {
     One,
     /// And whether it is a TLS socket.
-    Ws(Claims<'a>, bool),
+    Ws(Box<Claims<'a>>, bool),
 }
 
 fn place<'a>(
@@ -139,7 +139,7 @@ fn place<'a>(
         (ListenerConfig::Ws(config), None) => {
             let mut claims = Claims::new(false);
             claims.hold(key, config);
-            owners.insert(id.clone(), Owner::Ws(claims, config.tls.is_some()));
+            owners.insert(id.clone(), Owner::Ws(Box::new(claims), config.tls.is_some()));
         }
         (ListenerConfig::Ws(config), Some(Owner::Ws(_, tls))) if *tls != config.tls.is_some() => {
             let (speaks, kind) =

@@ -6,7 +6,6 @@
 //! all the same.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use super::{Entry, Exception, Tunnels};
 
@@ -112,6 +111,8 @@ fn size(value: &(impl serde::Serialize + ?Sized)) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::Reason;
 
