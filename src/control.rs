@@ -141,6 +141,9 @@ pub async fn run(
     let (fleet, mut known) = channel::channel(Default::default());
     let (reports, mut reported) = channel::channel(None);
     let (labels, labelled) = channel::channel(None);
+    let (withdrawal, withdraws) = channel::channel(false);
+    let (withdrawn, mut gone) = channel::channel(false);
+    let mut successors = fleet.subscribe();
 
     let names = options.names();
     let namespace = &*options.lease_namespace;
@@ -229,6 +232,8 @@ pub async fn run(
         fleet: known.clone(),
         replica: names.replica.clone(),
         reports,
+        withdrawal: withdraws,
+        withdrawn,
         listed,
         events: notes,
         metrics: metrics.clone(),
@@ -243,24 +248,38 @@ pub async fn run(
     let pod = options.pod_name.clone();
     let events = events::run(client, instance, pod, leadership, metrics.clone(), &mut noted);
 
+    let _up = ["watch", "reconcile", "events", "lease", "report", "fleet"]
+        .map(|task| Up::new(&metrics, task));
     let task = {
-        let _up = ["watch", "reconcile", "events", "lease", "report", "fleet"]
-            .map(|task| Up::new(&metrics, task));
-        tokio::select! {
+        let parts = async {
+            tokio::select! {
+                _ = watches.next() => "watch",
+                _ = pods.run() => "watch",
+                _ = others.run() => "watch",
+                _ = namespaces => "watch",
+                () = certificates => "watch",
+                _ = surroundings => "surroundings",
+                () = reconciler.run(&mut incoming) => "reconcile",
+                _ = events => "events",
+                _ = reporter.run(&mut reported, &mut known) => "report",
+                _ = fleet::run(names, &mut heard, &fleet) => "fleet",
+                () = show_age(&freshness, &metrics) => "watch",
+            }
+        };
+        let mut parts = std::pin::pin!(parts);
+        let task = tokio::select! {
             () = shutdown.begin().cancelled() => None,
-            _ = watches.next() => Some("watch"),
-            _ = pods.run() => Some("watch"),
-            _ = others.run() => Some("watch"),
-            _ = namespaces => Some("watch"),
-            () = certificates => Some("watch"),
-            _ = surroundings => Some("surroundings"),
-            () = reconciler.run(&mut incoming) => Some("reconcile"),
-            _ = events => Some("events"),
+            task = &mut parts => Some(task),
             _ = candidate.run() => Some("lease"),
-            _ = reporter.run(&mut reported, &mut known) => Some("report"),
-            _ = fleet::run(names, &mut heard, &fleet) => Some("fleet"),
-            () = show_age(&freshness, &metrics) => Some("watch"),
+        };
+        if task.is_none() {
+            tokio::select! {
+                _ = &mut parts => {}
+                () = leave(&mut candidate, &mut successors, &withdrawal, &mut gone) => {}
+                () = shutdown.now().cancelled() => {}
+            }
         }
+        task
     };
     match task {
         Some(task) => Err(ControlError::Ended { task }),
@@ -272,6 +291,52 @@ pub async fn run(
             }
             Ok(())
         }
+    }
+}
+
+/// How long the last replica has to withdraw what leads to it.
+const WITHDRAWAL: Duration = Duration::from_secs(5);
+/// How long a process that ends looks whether the others end too: Pods of one Deployment are not
+/// deleted at one instant.
+const TOGETHER: Duration = Duration::from_secs(2);
+
+/// Ends this process's part in the installation. Where others stay they lead at once. The last one
+/// says first that nobody serves any more, so that no EndpointSlice goes on naming the address of a
+/// Pod that is gone.
+async fn leave(
+    candidate: &mut lease::Candidate,
+    fleet: &mut channel::Receiver<Arc<fleet::Fleet>>,
+    withdrawal: &channel::Sender<bool>,
+    withdrawn: &mut channel::Receiver<bool>,
+) {
+    let known = fleet.borrow().clone();
+    // Who could not look does not know whether it is the last, and no endpoint is one without a Pod.
+    if known.members.is_none() || known.pod.is_none() {
+        return;
+    }
+    if known.successors > 0 {
+        candidate.release().await;
+        let alone = fleet.wait_for(|fleet| fleet.successors == 0);
+        if !matches!(tokio::time::timeout(TOGETHER, alone).await, Ok(Ok(_))) {
+            return;
+        }
+    }
+    tracing::info!("the last replica ends: endpoints are withdrawn");
+    withdrawal.send_replace(true);
+    let done = tokio::select! {
+        _ = candidate.run() => false,
+        withdrawn = tokio::time::timeout(WITHDRAWAL, withdrawn.wait_for(|done| *done)) => {
+            matches!(withdrawn, Ok(Ok(_)))
+        }
+    };
+    // Another one that ends too may have done it.
+    if !done && candidate.leads() {
+        tracing::warn!(
+            "not all endpoints of exposed services were withdrawn: EndpointSlices with the label \
+             {}={} may name addresses of Pods that are gone; delete them",
+            expose::LABEL,
+            candidate.instance(),
+        );
     }
 }
 

@@ -19,7 +19,7 @@ mod tenants;
 pub use desired::{Claim, Desired, DesiredSet};
 pub use flaw::Flaw;
 pub use handle::{Engine, EngineOptions};
-pub use layout::{Content, Layout, Medium, RemoteBind, SocketId, Step, diff};
+pub use layout::{Content, Layout, Medium, RemoteBind, SocketId, Step, WsServices, diff};
 pub use plan::{Front, Plan, Ports};
 pub use snapshot::{ServiceState, ServiceStatus, Snapshot};
 

@@ -12,6 +12,7 @@ mod wish;
 
 pub(crate) use allocate::{Allocation, Slot, Want};
 pub(crate) use children::Exposed;
+pub(super) use children::LABEL;
 pub(super) use keeper::Keeper;
 pub(crate) use keeper::{Standing, Standings};
 pub(super) use observed::{ChildNews, watched_services, watched_slices};

@@ -118,6 +118,9 @@ pub(crate) struct Fleet {
     pub(crate) pod: Option<report::Pod>,
     /// How often this process's own report was seen to be gone.
     pub(crate) losses: u64,
+    /// Other processes that may lead when this one has ended: Pods of the installation that are not
+    /// being deleted, ready or not, and those without a Pod that count.
+    pub(crate) successors: usize,
     /// Of all Pods of the installation and their hosts, ready or not.
     pub(crate) addresses: Vec<IpAddr>,
     /// Every Pod with a report, this process's too, by name. `None`: nobody could look.
@@ -292,24 +295,41 @@ impl Roster {
             own: self.pod.as_ref().is_none_or(|pod| self.is_ready(pod)),
             pod: self.pod.clone(),
             losses: self.losses,
+            successors: self.successors(now),
             addresses: self.addresses(),
             members: (self.pods_listed && self.reports_listed).then(|| self.members()),
         }
     }
 
+    fn successors(&self, now: Instant) -> usize {
+        let own = self.names.pod.as_ref().and_then(|name| self.pods.get(name));
+        let pods = self.ours(own);
+        let pods = pods.filter(|pod| !pod.over && !pod.deleting);
+        let pods = pods.filter(|pod| own.is_none_or(|own| own.uid != pod.uid));
+        let own = self.own_report();
+        let without = self.reports.iter().filter(|(name, (report, renewed))| {
+            **name != own && report.pod.is_none() && self.counts(report, *renewed, now)
+        });
+        pods.count() + without.count()
+    }
+
     /// A Pod is one of ours if it is this process's, if a report is from it, or if it is of the same
     /// application: one that starts has no report yet.
-    fn addresses(&self) -> Vec<IpAddr> {
-        let own = self.names.pod.as_ref().and_then(|name| self.pods.get(name));
+    fn ours<'a>(&'a self, own: Option<&'a PodView>) -> impl Iterator<Item = &'a PodView> {
         let app = own.and_then(|pod| pod.app.as_ref());
         let reports = self.reports.values();
         let reported: HashSet<&str> =
             reports.filter_map(|(report, _)| Some(&*report.pod.as_ref()?.uid)).collect();
-        let ours = self.pods.values().filter(|pod| {
+        self.pods.values().filter(move |pod| {
             own.is_some_and(|own| own.uid == pod.uid)
                 || reported.contains(&*pod.uid)
                 || app.is_some() && pod.app.as_ref() == app
-        });
+        })
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let own = self.names.pod.as_ref().and_then(|name| self.pods.get(name));
+        let ours = self.ours(own);
         // Another may have by now what a Pod had that is over.
         let addresses =
             ours.filter(|pod| !pod.over).flat_map(|pod| pod.ips.iter().chain(&pod.hosts));

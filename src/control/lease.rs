@@ -62,6 +62,16 @@ impl Candidate {
         (candidate, Leadership::new(leadership))
     }
 
+    /// Whether it holds the Lease now.
+    pub(super) fn leads(&self) -> bool {
+        self.election.term(Instant::now()).is_some()
+    }
+
+    /// The instance whose Lease it is.
+    pub(super) fn instance(&self) -> &str {
+        self.name.strip_suffix("-leader").unwrap_or(&self.name)
+    }
+
     /// Stands for election as long as the process runs.
     pub(super) async fn run(&mut self) -> Infallible {
         let mut again = false;

@@ -207,6 +207,11 @@ where
         self.taken = 0;
     }
 
+    /// Whether nothing runs and nothing waits for its turn, but for what failed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.taken == 0 && self.lanes.values().all(|lane| lane.keys.is_empty())
+    }
+
     /// When work that failed may be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.delayed.first().map(|(until, _)| *until)

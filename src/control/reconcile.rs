@@ -82,6 +82,9 @@ pub(super) struct Reconciler {
     /// When a status that was held back may be looked at again.
     held: Option<Instant>,
     counted: Counted,
+    /// The last replica ends: what leads to it is withdrawn.
+    withdrawal: watch::Receiver<bool>,
+    withdrawn: watch::Sender<bool>,
     listed: watch::Sender<bool>,
     events: mpsc::Sender<Note>,
     metrics: Metrics,
@@ -102,6 +105,7 @@ impl Reconciler {
         let mut snapshots = self.snapshots.clone();
         let (mut leadership, mut fleet) = (self.leadership.clone(), self.fleet.clone());
         let (mut policy, mut labels) = (self.policy.clone(), self.labels.clone());
+        let mut withdrawal = self.withdrawal.clone();
         self.govern();
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -190,6 +194,7 @@ impl Reconciler {
                     }
                     agenda.look_soon(true);
                 }
+                () = heard(&mut withdrawal) => agenda.look_soon(true),
                 () = at(agenda.look) => {
                     agenda.look = None;
                     if std::mem::take(&mut agenda.all) {
@@ -198,7 +203,12 @@ impl Reconciler {
                         self.look_at_touched();
                     }
                 }
-                written = self.writer.next() => self.written(written),
+                written = self.writer.next() => {
+                    self.written(written);
+                    if *self.withdrawal.borrow() {
+                        agenda.look_soon(true);
+                    }
+                }
                 () = at(retry_at) => self.writer.retry(),
                 () = self.keeper.next() => agenda.look_soon(true),
                 () = at(keep_at) => {

@@ -1,11 +1,15 @@
 //! What each replica says of itself: a ConfigMap `<instance>-report-<pod>` in the release's
 //! namespace, with one key that holds compact JSON.
 //!
+//! The first part of a report is what EndpointSlices are made of; reasons and words come after, as far
+//! as there is room, shared out by namespace.
+//!
 //! One report a replica, not one entry a replica on each object: a rollout of three replicas with
 //! a thousand tunnels would be ten thousand writes.
 
 mod own;
 mod reporter;
+mod room;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +20,14 @@ use crate::base::Reason;
 
 pub(super) use own::tunnels;
 pub(super) use reporter::{Names, RENEW, Reporter};
+use room::Left;
 
 /// The key of the ConfigMap.
 pub(super) const KEY: &str = "report";
 /// The label that names the instance.
 pub(super) const LABEL: &str = "adit.dev/report";
 /// The form that is written. Another one is read as far as it fits.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The longest report, in bytes: etcd takes 1.5 MiB, the API server 1 MiB of data.
 const LARGEST: usize = 512 * 1024;
 /// The longest message of an exception, in bytes.
@@ -40,7 +45,7 @@ pub(crate) struct Report {
     /// changes, by the reader's clock.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub(crate) renewed: Option<String>,
-    /// There was no room for all: what is not listed counts as not running.
+    /// There was no room for all objects: what is not listed counts as not running.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) truncated: bool,
     /// What runs, by the object's uid.
@@ -63,6 +68,9 @@ pub(crate) struct Pod {
 /// How one object does on a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    /// Whose turn it is where there is no room for all. Not written.
+    #[serde(skip)]
+    pub(crate) namespace: Arc<str>,
     /// The generation of the spec that runs: after an invalid edit, the one before it.
     #[serde(rename = "g")]
     pub(crate) generation: i64,
@@ -85,6 +93,23 @@ pub(crate) struct Entry {
         deserialize_with = "lenient_entries"
     )]
     pub(crate) exceptions: BTreeMap<Arc<str>, Exception>,
+    /// So many more that do not serve and are not among these, for want of room.
+    #[serde(rename = "u", default, skip_serializing_if = "is_zero")]
+    pub(crate) unsaid: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives a reference
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Entry {
+    /// Whether a service may not serve, though nothing is said of it.
+    pub(crate) fn leaves_out(&self, service: &str) -> bool {
+        self.unsaid > 0
+            && !self.ports.contains_key(service)
+            && !self.exceptions.contains_key(service)
+    }
 }
 
 /// Why a service does not serve on a replica.
@@ -93,7 +118,7 @@ pub(crate) struct Exception {
     #[serde(rename = "r")]
     reason: String,
     /// The words of its condition.
-    #[serde(rename = "m", default)]
+    #[serde(rename = "m", default, skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,
 }
 
@@ -129,27 +154,21 @@ impl Report {
             && self.renewed.is_some() == other.renewed.is_some()
     }
 
-    /// Compact JSON of at most 512 KiB, with as many tunnels as that has room for.
+    /// Compact JSON of at most 512 KiB, and what has no room in it.
     ///
     /// # Errors
     /// Never for what [`Report::new`] makes.
-    pub(crate) fn encode(&self) -> serde_json::Result<String> {
+    pub(crate) fn encode(&self) -> serde_json::Result<(String, Left)> {
         let whole = serde_json::to_string(self)?;
         if whole.len() <= LARGEST {
-            return Ok(whole);
+            return Ok((whole, Left::default()));
         }
         let mut cut = Self { truncated: true, tunnels: Arc::default(), ..self.clone() };
-        let mut room = LARGEST - serde_json::to_string(&cut)?.len();
-        let mut tunnels = Tunnels::new();
-        for (uid, entry) in &*self.tunnels {
-            // `"uid":{..},`
-            let size = serde_json::to_string(uid)?.len() + serde_json::to_string(entry)?.len() + 2;
-            let Some(left) = room.checked_sub(size) else { break };
-            room = left;
-            tunnels.insert(uid.clone(), entry.clone());
-        }
+        let room = LARGEST - serde_json::to_string(&cut)?.len();
+        let (tunnels, left) = room::within(&self.tunnels, room);
+        cut.truncated = left.objects > 0;
         cut.tunnels = Arc::new(tunnels);
-        serde_json::to_string(&cut)
+        Ok((serde_json::to_string(&cut)?, left))
     }
 
     /// What a replica of any version wrote; what does not fit counts as not there.
@@ -196,10 +215,10 @@ mod tests {
     #[test]
     fn a_report_is_compact_and_comes_back_as_it_was() {
         let report = report(2, "port 5432 is in use");
-        let text = report.encode().unwrap();
+        let (text, _) = report.encode().unwrap();
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-            json!({"version": 1, "pod": {"name": "adit-1", "uid": "u"}, "tunnels": {
+            json!({"version": 2, "pod": {"name": "adit-1", "uid": "u"}, "tunnels": {
                 "9c5b94b1-35ad-49bb-b118-000000000000":
                     {"g": 3, "x": {"db": {"r": "AddressInUse", "m": "port 5432 is in use"}}},
                 "9c5b94b1-35ad-49bb-b118-000000000001": {"g": 3},
@@ -212,13 +231,21 @@ mod tests {
     #[test]
     fn what_has_no_room_is_left_out_and_that_is_said() {
         let report = report(20_000, "port 5432 is in use");
-        let text = report.encode().unwrap();
+        let (text, _) = report.encode().unwrap();
         assert!(text.len() <= LARGEST && text.len() > LARGEST - 200, "{}", text.len());
         let read = Report::decode(&text);
         assert!(read.truncated);
         assert!(read.tunnels.len() > 5_000, "{}", read.tunnels.len());
-        assert!(read.tunnels.iter().all(|(uid, entry)| report.tunnels.get(uid) == Some(entry)));
-        assert!(!self::report(5_000, "").encode().unwrap().contains("truncated"));
+        let same =
+            |(uid, entry): (&Arc<str>, &Entry)| report.tunnels[uid].generation == entry.generation;
+        assert!(read.tunnels.iter().all(same));
+        assert!(!self::report(5_000, "").encode().unwrap().0.contains("truncated"));
+        // Where only words have no room, every object is there.
+        let report = self::report(9_000, &"x".repeat(200));
+        let (text, left) = report.encode().unwrap();
+        assert!(text.len() <= LARGEST && left.objects == 0 && left.reasons > 0, "{left:?}");
+        let read = Report::decode(&text);
+        assert_eq!((read.truncated, read.tunnels.len()), (false, 9_000));
     }
 
     #[test]
@@ -230,7 +257,7 @@ mod tests {
     #[test]
     fn what_another_version_wrote_is_read_as_far_as_it_fits() {
         let read = Report::decode(
-            &json!({"version": 2, "news": [], "pod": "adit-1", "tunnels": {
+            &json!({"version": 3, "news": [], "pod": "adit-1", "tunnels": {
                 "a": {"g": 1, "more": true, "x": {"s": {"r": "Later", "m": "x"}, "t": 7}},
                 "b": {"generation": 1},
                 "c": 7,
@@ -242,6 +269,16 @@ mod tests {
         let exceptions = &read.tunnels["a"].exceptions;
         assert_eq!(exceptions["s"].reason(), Reason::Pending);
         assert_eq!(exceptions.len(), 1);
+        // The form before this one.
+        let read = Report::decode(
+            &json!({"version": 1, "pod": {"name": "p", "uid": "u"}, "truncated": true, "tunnels": {
+                "a": {"g": 1, "s": "digest", "p": {"db": 20000}, "x": {"s": {"r": "Invalid", "m": ""}}},
+            }})
+            .to_string(),
+        );
+        let entry = &read.tunnels["a"];
+        assert!(read.truncated && entry.unsaid == 0 && entry.ports["db"] == 20_000);
+        assert_eq!(entry.exceptions["s"].reason(), Reason::Invalid);
         for text in ["", "7", "null", "{\"tunnels\": 7}"] {
             assert!(Report::decode(text).tunnels.is_empty(), "{text}");
         }

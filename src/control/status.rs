@@ -4,6 +4,7 @@
 //! Times are carried over from the status before, so that the outcome differs from what is stored
 //! exactly when there is something new to say.
 
+mod bounded;
 mod condition;
 mod exposure;
 mod fold;
@@ -17,14 +18,14 @@ pub(crate) use condition::{ACCEPTED, READY};
 pub(crate) use model::{Condition, Listener, Status};
 
 use super::claim::Ledger;
-use super::expose::{Allocation, Standings};
+use super::expose::{Allocation, Slot, Standings};
 use super::fleet::{Fleet, Replica};
 use super::object::Object;
 use super::report::Entry;
 use super::translate::{Good, Verdict};
-use crate::base::Reason;
+use crate::base::{Reason, ServiceKey};
 use crate::config::error::ConfigErrors;
-use crate::engine::Snapshot;
+use crate::engine::{ServiceState, Snapshot};
 use condition::{Finding, conditions, truncate};
 use fold::{Doing, Fold, Seen, Wanted};
 use model::Summary;
@@ -89,7 +90,7 @@ impl<'a> Facts<'a> {
             listeners.extend(kept.map(|old| self.elsewhere(old, now)));
         }
         let of = if good.is_some() { reports.len() } else { self.declared() };
-        Some(Status {
+        let status = Status {
             observed_generation: Some(generation),
             listeners,
             addresses: reports.iter().filter_map(|report| self.hostname(report)).collect(),
@@ -103,7 +104,8 @@ impl<'a> Facts<'a> {
                 generation,
                 now,
             ),
-        })
+        };
+        Some(status.bounded())
     }
 
     /// Whether a replica that counts has not taken over what this one has: it is given some time
@@ -113,7 +115,31 @@ impl<'a> Facts<'a> {
         let newest = Wanted::Newest(self.object.generation);
         let mut others = self.fleet.others.iter().map(|replica| self.seen(replica));
         let same = |e: &Entry| newest.is(e.generation) && e.secrets.as_deref() == self.secrets;
-        others.any(|seen| !seen.truncated && !seen.entry.is_some_and(same))
+        others.any(|seen| !seen.truncated && !seen.entry.is_some_and(same)) || self.waits_for_own()
+    }
+
+    /// Whether this replica serves an exposed service and its report, by which clients are sent here,
+    /// has not said so yet.
+    fn waits_for_own(&self) -> bool {
+        let mut exposures = self.verdict.running().into_iter().flat_map(|good| &good.exposures);
+        exposures.any(|(name, _)| {
+            let key = ServiceKey { origin: self.object.key.origin(), name: name.clone() };
+            let state = self.snapshot.services.get(&key).map(|status| &status.state);
+            let port = self.ports.bound(&Slot::new(self.object, name));
+            matches!(state, Some(ServiceState::Serving { .. }))
+                && port.is_some_and(|port| self.is_unsaid(name, port))
+        })
+    }
+
+    /// Whether this replica's own report, as it is stored, does not say that a port is open here: then
+    /// no EndpointSlice leads here. A process without a Pod has no endpoint anyway.
+    fn is_unsaid(&self, service: &str, port: u16) -> bool {
+        let (Some(pod), Some(members)) = (&self.fleet.pod, &self.fleet.members) else {
+            return false;
+        };
+        let own = members.iter().find(|member| member.pod == *pod);
+        let entry = own.and_then(|member| member.report.tunnels.get(&self.object.uid));
+        entry.and_then(|entry| entry.ports.get(service)) != Some(&port)
     }
 
     /// How many replicas count.
@@ -150,7 +176,7 @@ impl<'a> Facts<'a> {
         }
         let granted: Vec<_> = reports.iter().filter(|report| !report.refused).collect();
         let all_serve = |seen: &Seen<'_>| {
-            let serves = |r: &&Report<'_>| seen.doing(r.name, wanted) == Doing::Serving;
+            let serves = |r: &&Report<'_>| seen.doing_on(r.name, r.bound, wanted) == Doing::Serving;
             !granted.is_empty() && granted.iter().all(serves)
         };
         let own = self.fleet.own
@@ -171,7 +197,7 @@ impl<'a> Facts<'a> {
             _ => [Finding::unknown(), Finding::unknown(), Finding::unknown()],
         };
         let keeps = old.target_port.is_some();
-        let fold = self.fold(&old.name, Doing::Behind("it does not run this object".into()));
+        let fold = self.fold(&old.name, None, Doing::Behind("it does not run this object".into()));
         Listener {
             replicas: fold.text(),
             conditions: conditions(&findings, &old.conditions, self.object.generation, now),
@@ -181,10 +207,11 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn fold(&self, service: &str, own: Doing) -> Fold {
+    /// How a service does everywhere; `port`: the one that its EndpointSlices lead to.
+    fn fold(&self, service: &str, port: Option<u16>, own: Doing) -> Fold {
         let others = self.fleet.others.iter().map(|replica| {
             let seen = self.seen(replica);
-            (seen.name.into(), seen.doing(service, self.wanted()))
+            (seen.name.into(), seen.doing_on(service, port, self.wanted()))
         });
         Fold::of(self.fleet.own.then(|| (self.replica.into(), own)).into_iter().chain(others))
     }

@@ -34,6 +34,8 @@ pub(super) struct Write {
     status: Status,
     /// What it was before, for the Events that follow.
     before: Status,
+    /// In place of one that was refused.
+    short: bool,
 }
 
 impl Write {
@@ -45,6 +47,7 @@ impl Write {
             merge: object.spec.is_err(),
             status,
             before,
+            short: false,
         }
     }
 }
@@ -76,6 +79,8 @@ pub(super) struct Writer {
     writes: Queue<Arc<str>, Arc<Write>, Result<String, WriteError>>,
     /// What was written and has not come back through the watch yet, with its version.
     written: HashMap<Arc<str>, (Status, String)>,
+    /// What the API server does not take, in whose place a short status was written.
+    refused: HashMap<Arc<str>, Status>,
 }
 
 /// Why a write came to nothing.
@@ -88,6 +93,12 @@ enum WriteError {
 }
 
 impl WriteError {
+    /// Whether another status of the object may be taken: this one is too large, or does not fit.
+    fn is_of_status(&self) -> bool {
+        matches!(self, Self::Refused(kube::Error::Api(status))
+            if matches!(status.code, 413 | 422) || status.message.contains("too large"))
+    }
+
     /// The `result` label of `adit_status_patches_total`.
     fn label(&self) -> &'static str {
         match self {
@@ -124,11 +135,15 @@ impl Writer {
                 patched.map_err(WriteError::Fenced).and_then(|outcome| outcome)
             })
         };
-        Self { metrics, writes: Queue::new(AT_ONCE, Box::new(perform)), written: HashMap::new() }
+        let (written, refused) = Default::default();
+        Self { metrics, writes: Queue::new(AT_ONCE, Box::new(perform)), written, refused }
     }
 
     /// The status that the object has, or will have when what is under way is done.
     pub(super) fn intended<'a>(&'a self, object: &'a Object) -> &'a Status {
+        if let Some(refused) = self.refused.get(&object.uid) {
+            return refused;
+        }
         let newest = self.writes.newest(&object.uid).map(|write| &write.status);
         let written = || self.written.get(&object.uid).map(|(status, _)| status);
         newest.or_else(written).unwrap_or(&object.status)
@@ -152,6 +167,7 @@ impl Writer {
     pub(super) fn keep_objects(&mut self, uids: &HashSet<&str>) {
         self.writes.retain(|uid| uids.contains(&**uid));
         self.written.retain(|uid, _| uids.contains(&**uid));
+        self.refused.retain(|uid, _| uids.contains(&**uid));
     }
 
     /// Drops everything that waits or is under way: another process writes from now on, or this one
@@ -159,11 +175,22 @@ impl Writer {
     pub(super) fn forget(&mut self) {
         self.writes.clear();
         self.written.clear();
+        self.refused.clear();
+    }
+
+    /// Whether nothing waits and nothing is under way, but for what failed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writes.is_idle()
     }
 
     /// Asks for a write; a newer one of the same object replaces one that waits. A change begins
-    /// anew; the same again waits for the end of its back-off.
+    /// anew; the same again waits for the end of its back-off, or is not written where the API server
+    /// refused it.
     pub(super) fn put(&mut self, write: Write) {
+        if self.refused.get(&write.uid) == Some(&write.status) {
+            return;
+        }
+        self.refused.remove(&write.uid);
         let lane = Lane::Of(write.key.namespace.clone());
         self.writes.put(write.uid.clone(), lane, Arc::new(write));
     }
@@ -184,6 +211,11 @@ impl Writer {
     pub(super) async fn next(&mut self) -> Option<Written> {
         let (uid, write, outcome) = self.writes.next().await;
         self.ended(uid, write, outcome)
+    }
+
+    /// Whether no newer status of the object waits.
+    fn is_newest(&self, uid: &Arc<str>) -> bool {
+        self.writes.waiting(uid).is_none()
     }
 
     fn ended(
@@ -208,6 +240,21 @@ impl Writer {
                 // Whoever leads says it, or this process when it leads again.
                 self.writes.forget(&uid);
                 self.written.remove(&uid);
+                self.refused.remove(&uid);
+                None
+            }
+            Err(error) if error.is_of_status() && !write.short && self.is_newest(&uid) => {
+                let why = super::chain(&error);
+                tracing::warn!(
+                    object = %write.key, error = why,
+                    "the API server does not take the status of a WsTunnel: a short one is written"
+                );
+                self.refused.insert(uid.clone(), write.status.clone());
+                self.writes.succeeded(&uid);
+                let lane = Lane::Of(write.key.namespace.clone());
+                let (write, status) =
+                    (Arc::unwrap_or_clone(write.clone()), write.status.minimal(&why));
+                self.writes.put(uid, lane, Arc::new(Write { short: true, status, ..write }));
                 None
             }
             Err(error) => {

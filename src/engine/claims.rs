@@ -1,17 +1,30 @@
 //! Who holds which host and path on a shared socket.
+//!
+//! Claims of different namespaces stand in each other's way if some request could match both, or if
+//! one would change how the other's clients shake hands. Within a namespace the more specific claim
+//! simply wins, so only equal ones do.
 
-use std::collections::BTreeMap;
+pub(super) mod cost;
+mod paths;
+mod policies;
+
+use std::collections::HashMap;
 
 use crate::base::ServiceKey;
-use crate::config::model::{HostPattern, ServerTls, WsListenerConfig, WsPath};
+use crate::config::model::{HostPattern, WsListenerConfig};
+use paths::{Paths, Subtrees};
+use policies::Policies;
 
-/// The claims that were granted on one socket, found by path: a set of thousands of services is
-/// planned without comparing each with each.
-#[derive(Default)]
+/// The claims that were granted on one socket. A claim is judged by a few lookups for each of its
+/// hosts: a set of thousands of services is planned without comparing each with each.
 pub(super) struct Claims<'a> {
-    by_path: BTreeMap<&'a str, Vec<(&'a ServiceKey, &'a [HostPattern])>>,
-    /// TLS policies by host, also of who wrote none; `None` is any host.
-    policies: BTreeMap<Option<&'a HostPattern>, (&'a ServiceKey, &'a ServerTls)>,
+    by_pattern: HashMap<Pattern<'a>, Paths<'a>>,
+    /// Those of exact names, by all after the first dot.
+    below: HashMap<&'a str, Paths<'a>>,
+    /// All of them.
+    all: Paths<'a>,
+    subtrees: Subtrees,
+    policies: Policies<'a>,
 }
 
 /// What stands in the way of a claim.
@@ -19,105 +32,100 @@ pub(super) struct Claims<'a> {
 pub(super) enum Conflict<'a> {
     /// A service that has the host and path.
     Path(&'a ServiceKey),
-    /// A service that has another TLS policy for the host.
+    /// A service whose clients would shake hands otherwise than now.
     Policy(&'a ServiceKey),
 }
 
+/// What a claim says of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Pattern<'a> {
+    Any,
+    Exact(&'a str),
+    /// One label, a dot and this name.
+    Wildcard(&'a str),
+}
+
+impl<'a> Pattern<'a> {
+    fn all(config: &'a WsListenerConfig) -> impl Iterator<Item = Self> + Clone {
+        let any = config.hostnames.is_empty().then_some(Self::Any);
+        any.into_iter().chain(config.hostnames.iter().map(|host| match host {
+            HostPattern::Exact(name) => Self::Exact(name),
+            HostPattern::Wildcard(name) => Self::Wildcard(name),
+        }))
+    }
+
+    /// The wildcard that an exact name matches.
+    fn parent(self) -> Option<Self> {
+        match self {
+            Self::Exact(name) => Some(Self::Wildcard(name.split_once('.')?.1)),
+            Self::Any | Self::Wildcard(_) => None,
+        }
+    }
+}
+
 impl<'a> Claims<'a> {
+    /// Of a socket without services, which is a front port or not.
+    pub(super) fn new(front: bool) -> Self {
+        let (by_pattern, below, all, subtrees) = Default::default();
+        Self { by_pattern, below, all, subtrees, policies: Policies::new(front) }
+    }
+
     /// Grants a claim, or gives the service that stands in its way.
-    ///
-    /// Claims of different namespaces stand in each other's way if some request could match both.
-    /// Within a namespace the more specific one simply wins, so only equal ones do.
     pub(super) fn grant(
         &mut self,
         key: &'a ServiceKey,
         config: &'a WsListenerConfig,
     ) -> Result<(), Conflict<'a>> {
         let path = config.path.0.as_str();
-        let hosts = config.hostnames.as_slice();
-        let equal = self.by_path.get(path).into_iter().flatten();
-        let same = equal.clone().find(|(holder, theirs)| {
-            holder.origin.namespace() == key.origin.namespace() && hosts_equal(hosts, theirs)
-        });
-        let foreign = equal.chain(self.above(path)).chain(self.below(&config.path)).find(
-            |(holder, theirs)| {
-                holder.origin.namespace() != key.origin.namespace() && hosts_overlap(hosts, theirs)
-            },
-        );
-        if let Some((holder, _)) = same.or(foreign) {
+        let patterns = Pattern::all(config);
+        let same = |pattern| self.by_pattern.get(&pattern)?.at(path)?.same(key);
+        let around = self.subtrees.around(path);
+        let foreign = |pattern| self.foreign(pattern, path, &around, key);
+        let held = patterns.clone().find_map(same).or_else(|| patterns.clone().find_map(foreign));
+        if let Some(holder) = held {
             return Err(Conflict::Path(holder));
         }
         if let Some(tls) = config.tls.as_deref() {
-            let any = hosts.is_empty().then_some(None);
-            let patterns = || any.into_iter().chain(hosts.iter().map(Some));
-            let stands = |(holder, theirs): &&(&ServiceKey, &ServerTls)| {
-                let foreign = holder.origin.namespace() != key.origin.namespace();
-                match (theirs.is_own(), tls.is_own()) {
-                    (true, true) => *theirs != tls,
-                    // It is inherited.
-                    (true, false) => false,
-                    // What an incumbent's clients see is not another namespace's to change.
-                    (false, _) => foreign && *theirs != tls,
-                }
-            };
-            let mut others = patterns().filter_map(|host| self.policies.get(&host));
-            if let Some((holder, _)) = others.find(stands) {
+            let conflict = |pattern| self.policies.conflict(pattern, key, tls);
+            if let Some(holder) = patterns.clone().find_map(conflict) {
                 return Err(Conflict::Policy(holder));
             }
-            for host in patterns() {
-                let policy = self.policies.entry(host).or_insert((key, tls));
-                if tls.is_own() && !policy.1.is_own() {
-                    *policy = (key, tls);
-                }
-            }
         }
-        self.by_path.entry(path).or_default().push((key, hosts));
+        self.hold(key, config);
         Ok(())
     }
 
-    /// Subtrees that contain `path`.
-    fn above<'b>(
-        &'b self,
-        path: &'b str,
-    ) -> impl Iterator<Item = &'b (&'a ServiceKey, &'a [HostPattern])> {
-        path.match_indices('/')
-            .filter_map(move |(slash, _)| path.get(..=slash))
-            .filter(move |prefix| prefix.len() < path.len())
-            .filter_map(|prefix| self.by_path.get(prefix))
-            .flatten()
-    }
-
-    /// What a subtree contains.
-    fn below<'b>(
-        &'b self,
-        path: &'b WsPath,
-    ) -> impl Iterator<Item = &'b (&'a ServiceKey, &'a [HostPattern])> {
-        let prefix = path.0.as_str();
-        self.by_path
-            .range(prefix..)
-            .take_while(move |(other, _)| path.is_subtree() && other.starts_with(prefix))
-            .filter(move |(other, _)| other.len() > prefix.len())
-            .flat_map(|(_, claims)| claims)
-    }
-}
-
-/// Whether some pattern stands in both lists; empty lists serve any Host and are equal.
-fn hosts_equal(a: &[HostPattern], b: &[HostPattern]) -> bool {
-    (a.is_empty() && b.is_empty()) || a.iter().any(|pattern| b.contains(pattern))
-}
-
-/// Whether one Host could match both lists.
-fn hosts_overlap(a: &[HostPattern], b: &[HostPattern]) -> bool {
-    a.is_empty() || b.is_empty() || a.iter().any(|x| b.iter().any(|y| patterns_overlap(x, y)))
-}
-
-fn patterns_overlap(a: &HostPattern, b: &HostPattern) -> bool {
-    match (a, b) {
-        (HostPattern::Exact(a), HostPattern::Exact(b))
-        | (HostPattern::Wildcard(a), HostPattern::Wildcard(b)) => a == b,
-        (HostPattern::Exact(name), HostPattern::Wildcard(parent))
-        | (HostPattern::Wildcard(parent), HostPattern::Exact(name)) => {
-            name.split_once('.').is_some_and(|(_, rest)| rest == parent)
+    /// Notes a claim that was granted before.
+    pub(super) fn hold(&mut self, key: &'a ServiceKey, config: &'a WsListenerConfig) {
+        let path = config.path.0.as_str();
+        for pattern in Pattern::all(config) {
+            if let Some(tls) = config.tls.as_deref() {
+                self.policies.insert(pattern, key, tls);
+            }
+            self.by_pattern.entry(pattern).or_default().insert(path, key);
+            if let Some(Pattern::Wildcard(parent)) = pattern.parent() {
+                self.below.entry(parent).or_default().insert(path, key);
+            }
         }
+        self.all.insert(path, key);
+        self.subtrees.insert(path);
+    }
+
+    /// A service of another namespace that has a request which the pattern and path would match.
+    fn foreign(
+        &self,
+        pattern: Pattern<'a>,
+        path: &str,
+        around: &[&str],
+        key: &ServiceKey,
+    ) -> Option<&'a ServiceKey> {
+        cost::step();
+        let of = |pattern| self.by_pattern.get(&pattern);
+        let overlapping = match pattern {
+            Pattern::Any => [Some(&self.all), None, None],
+            Pattern::Wildcard(name) => [of(pattern), of(Pattern::Any), self.below.get(name)],
+            Pattern::Exact(_) => [of(pattern), of(Pattern::Any), pattern.parent().and_then(of)],
+        };
+        overlapping.into_iter().flatten().find_map(|paths| paths.foreign(path, around, key))
     }
 }

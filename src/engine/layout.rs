@@ -1,6 +1,6 @@
 //! Which service is on which socket, and the steps from one such layout to another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +51,43 @@ pub enum Content {
     /// Streams of one service.
     Tcp(ServiceKey, TcpListenerConfig),
     /// WebSockets, told apart by host and path. A front port may have none.
-    Ws(BTreeMap<ServiceKey, WsListenerConfig>),
+    Ws(WsServices),
     /// The datagrams of each source are a stream of one service.
     Udp(ServiceKey, UdpListenerConfig),
     /// Streams of one service that a node accepts for it.
     Remote(ServiceKey, RemoteBind),
+}
+
+/// The services of a socket that speaks WebSocket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WsServices {
+    /// The services.
+    pub services: BTreeMap<ServiceKey, WsListenerConfig>,
+    /// On a TLS socket that is no front port: those with the best claims up to the first one of
+    /// another namespace. Clients without a server name are shown the policy of one of them, so that
+    /// no newcomer changes what they see.
+    pub first: BTreeSet<ServiceKey>,
+}
+
+impl WsServices {
+    /// Adds the service with the best claim of those that are left.
+    pub(super) fn add(&mut self, key: &ServiceKey, config: &WsListenerConfig, front: bool) {
+        let alone = self.first.len() == self.services.len();
+        let same = self
+            .first
+            .first()
+            .is_none_or(|first| first.origin.namespace() == key.origin.namespace());
+        if alone && same && !front && config.tls.is_some() {
+            self.first.insert(key.clone());
+        }
+        self.services.insert(key.clone(), config.clone());
+    }
+
+    /// Takes a service out; whether it was there.
+    fn remove(&mut self, key: &ServiceKey) -> bool {
+        self.first.remove(key);
+        self.services.remove(key).is_some()
+    }
 }
 
 /// How a port of another machine is had. A change of anything else does not give it up.
@@ -89,7 +121,7 @@ impl Content {
     pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
         let (one, many) = match self {
             Self::Tcp(key, _) | Self::Udp(key, _) | Self::Remote(key, _) => (Some(key), None),
-            Self::Ws(services) => (None, Some(services.keys())),
+            Self::Ws(ws) => (None, Some(ws.services.keys())),
         };
         one.into_iter().chain(many.into_iter().flatten())
     }
@@ -98,9 +130,12 @@ impl Content {
     pub fn only(&self, key: &ServiceKey) -> Self {
         match self {
             Self::Tcp(..) | Self::Udp(..) | Self::Remote(..) => self.clone(),
-            Self::Ws(services) => {
-                let own = services.get_key_value(key).map(|(k, v)| (k.clone(), v.clone()));
-                Self::Ws(own.into_iter().collect())
+            Self::Ws(ws) => {
+                let own = ws.services.get_key_value(key).map(|(k, v)| (k.clone(), v.clone()));
+                Self::Ws(WsServices {
+                    services: own.into_iter().collect(),
+                    ..WsServices::default()
+                })
             }
         }
     }
@@ -176,70 +211,119 @@ impl Layout {
         &mut self,
         unbound: impl Iterator<Item = &'a SocketId>,
         running: &Self,
+        ports: &Ports,
     ) {
-        for id in unbound {
-            let Some(content) = self.sockets.remove(id) else { continue };
-            for key in content.services() {
-                self.services.remove(key);
-                let old = running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
-                if let (Some((id, old)), Some(config)) = (old, running.services.get(key))
-                    && self.stays(id, old, key)
-                {
+        let gone = unbound.filter_map(|id| self.sockets.remove(id)).collect::<Vec<_>>();
+        let keys: Vec<_> = gone.iter().flat_map(Content::services).collect();
+        for key in &keys {
+            self.services.remove(*key);
+        }
+        self.keep_running(&keys, running, ports);
+    }
+
+    /// Takes out services that cannot run as they are wanted. One that runs goes on as it runs, where
+    /// it is. A front port stays, also without any.
+    pub(super) fn without_services(
+        &mut self,
+        keys: &BTreeSet<ServiceKey>,
+        running: &Self,
+        ports: &Ports,
+    ) {
+        if keys.is_empty() {
+            return;
+        }
+        self.sockets.retain(|id, content| match content {
+            Content::Tcp(owner, _) | Content::Udp(owner, _) | Content::Remote(owner, _) => {
+                !keys.contains(owner)
+            }
+            Content::Ws(ws) => {
+                let before = ws.services.len();
+                let gone: Vec<_> =
+                    ws.services.keys().filter(|key| keys.contains(*key)).cloned().collect();
+                gone.iter().for_each(|key| {
+                    ws.remove(key);
+                });
+                let had_some = ws.services.len() < before;
+                !had_some || !ws.services.is_empty() || ports.front(&id.addr).is_some()
+            }
+        });
+        for key in keys {
+            self.services.remove(key);
+        }
+        self.keep_running(&keys.iter().collect::<Vec<_>>(), running, ports);
+    }
+
+    /// Puts services back where they run, as they run, unless the place is taken. Each socket's
+    /// claims are gathered once, however many services come back to it.
+    fn keep_running(&mut self, keys: &[&ServiceKey], running: &Self, ports: &Ports) {
+        let places: HashMap<&ServiceKey, &SocketId> = running
+            .sockets
+            .iter()
+            .flat_map(|(id, content)| content.services().map(move |key| (key, id)))
+            .collect();
+        let mut by_place: BTreeMap<&SocketId, Vec<&ServiceKey>> = BTreeMap::new();
+        for key in keys {
+            if let Some(id) = places.get(key).filter(|_| running.services.contains_key(*key)) {
+                by_place.entry(id).or_default().push(key);
+            }
+        }
+        for (id, keys) in by_place {
+            let Some(old) = running.sockets.get(id) else { continue };
+            for key in self.stay(id, old, &keys, ports.front(&id.addr).is_some()) {
+                if let Some(config) = running.services.get(key) {
                     self.services.insert(key.clone(), config.clone());
                 }
             }
         }
     }
 
-    /// Takes out a service that cannot run as it is wanted. One that runs goes on as it runs, where
-    /// it is. A front port stays, also without any.
-    pub(super) fn without_service(&mut self, key: &ServiceKey, running: &Self, ports: &Ports) {
-        self.services.remove(key);
-        self.sockets.retain(|id, content| match content {
-            Content::Tcp(owner, _) | Content::Udp(owner, _) | Content::Remote(owner, _) => {
-                owner != key
-            }
-            Content::Ws(services) => {
-                let had_it = services.remove(key).is_some();
-                !had_it || !services.is_empty() || ports.front(&id.addr).is_some()
-            }
-        });
-        let old = running.sockets.iter().find(|(_, old)| old.services().any(|k| k == key));
-        if let (Some((id, old)), Some(config)) = (old, running.services.get(key))
-            && self.stays(id, old, key)
-        {
-            self.services.insert(key.clone(), config.clone());
-        }
-    }
-
-    /// Puts a service back on its old socket, unless the place is taken.
-    fn stays(&mut self, id: &SocketId, old: &Content, key: &ServiceKey) -> bool {
-        match (self.sockets.get_mut(id), old) {
-            (None, _) => {
+    /// Puts services back on their old socket; those whose place is free.
+    fn stay<'k>(
+        &mut self,
+        id: &SocketId,
+        old: &Content,
+        keys: &[&'k ServiceKey],
+        front: bool,
+    ) -> Vec<&'k ServiceKey> {
+        let Content::Ws(old) = old else {
+            let free = keys.first().filter(|_| !self.sockets.contains_key(id));
+            if let Some(key) = free {
                 self.sockets.insert(id.clone(), old.only(key));
-                true
             }
-            (Some(Content::Ws(others)), Content::Ws(old)) => {
-                let Some(config) = old.get(key) else { return false };
-                let mut claims = Claims::default();
-                for (key, config) in others.iter() {
-                    let _ = claims.grant(key, config);
-                }
-                let free = claims.grant(key, config).is_ok();
-                if free {
-                    others.insert(key.clone(), config.clone());
-                }
-                free
+            return free.into_iter().copied().collect();
+        };
+        let mut content = match self.sockets.remove(id) {
+            Some(Content::Ws(there)) => there,
+            Some(other) => {
+                self.sockets.insert(id.clone(), other);
+                return Vec::new();
             }
-            _ => false,
+            None => WsServices::default(),
+        };
+        let there = content.services.clone();
+        let mut claims = Claims::new(front);
+        for (key, config) in &there {
+            claims.hold(key, config);
         }
+        let mut stays = Vec::new();
+        for key in keys {
+            let Some((known, config)) = old.services.get_key_value(*key) else { continue };
+            if claims.grant(known, config).is_ok() {
+                content.add(known, config, front);
+                stays.push(*key);
+            }
+        }
+        if !content.services.is_empty() || front {
+            self.sockets.insert(id.clone(), Content::Ws(content));
+        }
+        stays
     }
 
     /// Takes one step towards `desired`: what the supervisor does to the process, done to the model.
     pub fn take(&mut self, step: &Step, desired: &Self) {
         match step {
             Step::Bind(id) => {
-                self.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
+                self.sockets.insert(id.clone(), Content::Ws(WsServices::default()));
             }
             Step::Start(key) | Step::Swap(key) => {
                 if let Some(config) = desired.services.get(key) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::claims::{Claims, Conflict};
 use super::desired::{Claim, Desired, DesiredSet};
-use super::layout::{Content, Layout, Medium, RemoteBind, SocketId};
+use super::layout::{Content, Layout, Medium, RemoteBind, SocketId, WsServices};
 use crate::base::{ListenAddr, Reason, ServiceKey};
 use crate::config::model::{ListenerConfig, TcpListenerConfig, WsListenerConfig};
 
@@ -60,15 +60,15 @@ impl Plan {
         let mut owners: BTreeMap<SocketId, Owner<'_>> = BTreeMap::new();
         for front in &ports.fronts {
             let id = SocketId { medium: Medium::Tcp, addr: front.addr.clone(), owner: None };
-            plan.layout.sockets.insert(id.clone(), Content::Ws(BTreeMap::new()));
-            owners.insert(id, Owner::Ws(Claims::default(), front.tls));
+            plan.layout.sockets.insert(id.clone(), Content::Ws(WsServices::default()));
+            owners.insert(id, Owner::Ws(Box::new(Claims::new(true)), front.tls));
         }
         let mut ranked: Vec<_> = desired.services.iter().collect();
         ranked.sort_by_key(|(key, service)| rank(key, &service.claim));
         for (key, service) in ranked {
             match place(key, service, ports, &mut owners) {
                 Ok(_) if service.closed => {}
-                Ok(id) => plan.add(id, key, service),
+                Ok(id) => plan.add(id, key, service, ports),
                 Err(refusal) => {
                     plan.refused.insert(key.clone(), refusal);
                 }
@@ -77,15 +77,16 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, id: SocketId, key: &ServiceKey, service: &Desired) {
+    fn add(&mut self, id: SocketId, key: &ServiceKey, service: &Desired, ports: &Ports) {
         match &service.config.listener {
             ListenerConfig::Tcp(config) => {
                 self.layout.sockets.insert(id, Content::Tcp(key.clone(), config.clone()));
             }
             ListenerConfig::Ws(config) => {
-                let content = self.layout.sockets.entry(id).or_insert(Content::Ws(BTreeMap::new()));
-                if let Content::Ws(services) = content {
-                    services.insert(key.clone(), config.clone());
+                let front = ports.front(&id.addr).is_some();
+                let new = || Content::Ws(WsServices::default());
+                if let Content::Ws(ws) = self.layout.sockets.entry(id).or_insert_with(new) {
+                    ws.add(key, config, front);
                 }
             }
             ListenerConfig::Udp(config) => {
@@ -117,7 +118,7 @@ fn rank<'a>(key: &'a ServiceKey, claim: &Claim) -> impl Ord + use<'a> {
 enum Owner<'a> {
     One,
     /// And whether it is a TLS socket.
-    Ws(Claims<'a>, bool),
+    Ws(Box<Claims<'a>>, bool),
 }
 
 fn place<'a>(
@@ -136,10 +137,9 @@ fn place<'a>(
             owners.insert(id.clone(), Owner::One);
         }
         (ListenerConfig::Ws(config), None) => {
-            let mut claims = Claims::default();
-            // The first claim of a socket has nobody in its way.
-            let _ = claims.grant(key, config);
-            owners.insert(id.clone(), Owner::Ws(claims, config.tls.is_some()));
+            let mut claims = Claims::new(false);
+            claims.hold(key, config);
+            owners.insert(id.clone(), Owner::Ws(Box::new(claims), config.tls.is_some()));
         }
         (ListenerConfig::Ws(config), Some(Owner::Ws(_, tls))) if *tls != config.tls.is_some() => {
             let (speaks, kind) =
@@ -196,8 +196,8 @@ fn host_conflict(
             format!("path {path} on these hostnames is held by {holder}: change path or hostnames")
         }
         Conflict::Policy(_) => format!(
-            "{holder} has another listener.tls on one of these hostnames, and a host has one: \
-             write the same, none to inherit it, or change hostnames"
+            "{holder} has overlapping hostnames and another listener.tls, which its clients would not \
+             be shown any more: write the same listener.tls, or hostnames of your own"
         ),
     };
     (Reason::HostConflict, text)

@@ -1,9 +1,9 @@
 //! A service that runs: the handler for new streams, and the streams in hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -202,6 +202,8 @@ pub(super) struct Services {
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
+    /// What was built of each policy, while a service has it.
+    servers: HashMap<Arc<ServerTls>, Weak<Tls>>,
     /// The policy of listeners that say nothing about TLS: one value, as long as the process.
     unowned: OnceLock<Arc<Tls>>,
     cut: CancellationToken,
@@ -210,8 +212,19 @@ pub(super) struct Services {
 impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
-        let (clients, tenants, running, prepared, unowned, cut) = Default::default();
-        Self { dialer, metrics, clients, tracker, tenants, running, prepared, unowned, cut }
+        let (clients, tenants, running, prepared, servers, unowned, cut) = Default::default();
+        Self {
+            dialer,
+            metrics,
+            clients,
+            tracker,
+            tenants,
+            running,
+            prepared,
+            servers,
+            unowned,
+            cut,
+        }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -244,6 +257,9 @@ impl Services {
                 .map_err(|e| format!("{e}: {}", e.source))?;
         }
         let tls = config.listener.tls().map(|tls| self.tls(tls)).transpose()?;
+        if let Some(tls) = &tls {
+            self.servers.insert(tls.config.clone(), Arc::downgrade(tls));
+        }
         let handler = Arc::new(handler);
         self.prepared.insert(key.clone(), Prepared { handler, tls, stopping });
         Ok(())
@@ -262,9 +278,7 @@ impl Services {
         if let Some(unowned) = self.unowned.get().filter(|_| unowned) {
             return Ok(unowned.clone());
         }
-        let prepared = self.prepared.values().filter_map(|prepared| prepared.tls.clone());
-        let running = self.running.values().filter_map(|service| service.tls.load_full());
-        if let Some(same) = prepared.chain(running).find(|tls| *tls.config == **config) {
+        if let Some(same) = self.servers.get(config).and_then(Weak::upgrade) {
             return Ok(same);
         }
         let server = flaw::server(config).map_err(|why| format!("listener.tls: {why}"))?;
@@ -286,6 +300,7 @@ impl Services {
     /// Drops what was prepared for services that got no address.
     pub(super) fn forget_prepared(&mut self) {
         self.prepared.clear();
+        self.servers.retain(|_, tls| tls.strong_count() > 0);
     }
 
     /// Starts a service, or gives one that runs a new handler: the one that was prepared.

@@ -14,7 +14,7 @@ use super::plan::{Front, Plan, Ports};
 use super::service::Services;
 use super::snapshot::{ServiceState, ServiceStatus, Snapshot};
 use super::socket::{Socket, Surroundings};
-use crate::base::{Network, Origin, Reason, ServiceKey};
+use crate::base::{ListenAddr, Network, Origin, Reason, ServiceKey};
 use crate::metrics::Metrics;
 use crate::net::guard::Guard;
 use crate::net::listen::BindError;
@@ -89,7 +89,7 @@ impl Supervisor {
         }
         self.prepare(&mut plan.layout);
         self.bind(&plan.layout);
-        plan.layout.without(self.unbound.keys(), &self.running);
+        plan.layout.without(self.unbound.keys(), &self.running, &self.ports);
         for step in diff(&self.running, &plan.layout) {
             tracing::debug!(?step, "step");
             self.metrics.plan_steps.with_label_values(&[step.kind()]).inc();
@@ -122,9 +122,10 @@ impl Supervisor {
             if before.get(&key) != Some(&why) {
                 tracing::warn!(service = %key, error = why, "cannot run the service");
             }
-            layout.without_service(&key, &self.running, &self.ports);
             self.broken.insert(key, why);
         }
+        let broken = self.broken.keys().cloned().collect();
+        layout.without_services(&broken, &self.running, &self.ports);
     }
 
     /// Takes every address that the layout needs, before any is given back.
@@ -236,13 +237,11 @@ impl Supervisor {
             .iter()
             .flat_map(|(id, content)| content.services().map(move |key| (key, id)))
             .collect();
+        let unbound: BTreeMap<(Medium, &ListenAddr), &(Reason, String)> =
+            self.unbound.iter().map(|(id, why)| ((id.medium, &id.addr), why)).collect();
         let unbound_of = |key| {
             let config = &desired.services.get(key)?.config;
-            let medium = Medium::of(config);
-            self.unbound
-                .iter()
-                .find(|(id, _)| id.addr == config.listen && id.medium == medium)
-                .map(|(_, failure)| failure.clone())
+            unbound.get(&(Medium::of(config), &config.listen)).map(|why| (*why).clone())
         };
         let mut services = BTreeMap::new();
         for (key, wanted) in &desired.services {

@@ -10,6 +10,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+mod policies;
+mod work;
+
 use super::service::Services;
 use super::*;
 use crate::base::{Host, ListenAddr, Origin, Reason, ServiceKey, Target};
@@ -288,13 +291,13 @@ fn a_service_whose_new_port_is_taken_stays_on_the_shared_socket() {
     let running = plan(&[moves(8080), stays.clone()]).layout;
     let taken = SocketId { medium: Medium::Tcp, addr: ListenAddr::port(5000), owner: None };
     let mut wanted = plan(&[moves(5000), stays.clone()]).layout;
-    wanted.without([&taken].into_iter(), &running);
+    wanted.without([&taken].into_iter(), &running, &front());
     assert_eq!(diff(&running, &wanted), vec![]);
 
     // Its place is gone if another service was given the path.
     let other = (key("b", "other"), desired("in", 8080, ws("/x", &[]), created(2)));
     let mut wanted = plan(&[moves(5000), stays, other.clone()]).layout;
-    wanted.without([&taken].into_iter(), &running);
+    wanted.without([&taken].into_iter(), &running, &front());
     assert!(!wanted.services.contains_key(&key("a", "moves")));
     assert!(wanted.services.contains_key(&other.0));
 }
@@ -363,7 +366,7 @@ proptest! {
         let unique: BTreeMap<_, _> = services.into_iter().collect();
         let plan = plan(&unique.into_iter().collect::<Vec<_>>());
         for content in plan.layout.sockets.values() {
-            let Content::Ws(services) = content else { continue };
+            let Content::Ws(WsServices { services, .. }) = content else { continue };
             for (host, path) in requests() {
                 let mut owners: Vec<_> = services
                     .iter()

@@ -75,6 +75,9 @@ pub struct WsEndpoint {
     pub accept: Arc<dyn Accept>,
     /// Built of the listener's TLS part. A socket's services have one all, or none.
     pub tls: Option<TlsServer>,
+    /// Clients without a server name may be shown its policy: it is no newcomer beside services of
+    /// another namespace.
+    pub first: bool,
 }
 
 /// What one listening socket does with its connections.

@@ -12,7 +12,7 @@ use crate::base::Secret;
 pub type Pem = Secret<Arc<[u8]>>;
 
 /// `listener.tls`: what a server shows and asks for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerTls {
     /// `certFile` and `keyFile`, or a Secret's `tls.crt` and `tls.key`.
     pub certificate: Option<Certificate>,

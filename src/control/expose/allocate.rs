@@ -5,7 +5,7 @@
 //! replica remembers which ports were let go, and when: whoever leads next keeps them out of use
 //! until nobody can still be sent there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,6 +149,7 @@ impl Allocation {
         let mut taken: BTreeSet<u16> =
             self.held.keys().chain(self.granted.values()).copied().collect();
         let mut full: BTreeSet<(u16, u16)> = BTreeSet::new();
+        let resting = self.resting();
         for Want { slot, range, .. } in wanted {
             if self.target(&slot).is_some() {
                 continue;
@@ -159,7 +160,7 @@ impl Allocation {
                     && !self.quarantine.contains_key(port)
             };
             let ends = (range.first(), range.last());
-            let again = self.again(&slot, range, &taken);
+            let again = self.again(&slot, range, &taken, &resting);
             let found = match again.is_none() && !full.contains(&ends) {
                 true => probe(range, &slot).find(free),
                 false => again,
@@ -212,19 +213,32 @@ impl Allocation {
     /// A port that rests and that this service may have nevertheless: its own, or, where its
     /// namespace has let go of many, the one that rests longest of those. So no namespace can make
     /// more ports rest than it ever held, and some.
-    fn again(&self, slot: &Slot, range: Ports, taken: &BTreeSet<u16>) -> Option<u16> {
+    fn again(
+        &self,
+        slot: &Slot,
+        range: Ports,
+        taken: &BTreeSet<u16>,
+        resting: &HashMap<Arc<str>, Vec<u16>>,
+    ) -> Option<u16> {
         let may = |port: u16| !taken.contains(&port) && self.may_have(port, range);
-        let resting = self
-            .quarantine
-            .iter()
-            .filter(|(_, (last, _))| last.key.namespace == slot.key.namespace);
-        let resting: Vec<_> = resting.map(|(port, (last, until))| (*port, last, *until)).collect();
+        let of_namespace = resting.get(&slot.key.namespace).into_iter().flatten();
+        let resting = of_namespace.filter_map(|port| Some((*port, self.quarantine.get(port)?)));
+        let resting: Vec<_> = resting.map(|(port, (last, until))| (port, last, *until)).collect();
         let own = resting.iter().find(|(port, last, _)| last.same_name(slot) && may(*port));
         let many = || {
             let longest = resting.iter().filter(|(port, ..)| may(*port));
             longest.min_by_key(|(_, _, until)| *until).filter(|_| resting.len() >= RESTING)
         };
         own.or_else(many).map(|(port, ..)| *port)
+    }
+
+    /// The ports that rest, by the namespace that had them.
+    fn resting(&self) -> HashMap<Arc<str>, Vec<u16>> {
+        let mut resting: HashMap<_, Vec<_>> = HashMap::new();
+        for (port, (last, _)) in &self.quarantine {
+            resting.entry(last.key.namespace.clone()).or_default().push(*port);
+        }
+        resting
     }
 
     fn may_have(&self, port: u16, range: Ports) -> bool {

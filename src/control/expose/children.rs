@@ -16,7 +16,7 @@ use crate::control::object::Key;
 use crate::crd;
 
 /// The label that names the instance: what is watched.
-pub(super) const LABEL: &str = "adit.dev/expose";
+pub(in crate::control) const LABEL: &str = "adit.dev/expose";
 /// Of Services, by which a change is told from what the API server and others add.
 const DIGEST: &str = "adit.dev/digest";
 /// Labels of EndpointSlices.

@@ -112,19 +112,21 @@ impl Keeper {
     }
 
     /// Starts what turns what is there into what is wanted, by the objects' namespace and uid.
-    /// Children of objects that are not among these are left to the garbage collector.
-    pub(in crate::control) fn keep(&mut self, wishes: &Wishes, members: &[Member]) {
+    /// Children of objects that are not among these are left to the garbage collector. Whether all is
+    /// there already.
+    pub(in crate::control) fn keep(&mut self, wishes: &Wishes, members: &[Member]) -> bool {
         if !self.services.complete() || !self.slices.complete() {
-            return;
+            return false;
         }
         let mut tasks: Vec<(Child, Task)> = Vec::new();
         let mut wanted: HashSet<Child> = HashSet::new();
         let mut spared: HashSet<Child> = HashSet::new();
         let mut known: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
         let mut exact: HashSet<&str> = HashSet::new();
+        let mut renewed: HashSet<&str> = HashSet::new();
         for ((key, uid), wish) in wishes {
             let Wish::Exactly(children) = wish else {
-                self.renew(uid, members, &mut tasks);
+                renewed.insert(uid);
                 continue;
             };
             exact.insert(uid);
@@ -150,6 +152,7 @@ impl Keeper {
                 wanted.insert(child);
             }
         }
+        self.renew(&renewed, members, &mut tasks);
         self.standings.retain(|standing, _| known.contains(standing));
         let services = self.services.iter().map(|(key, s)| (What::Service, key, &s.metadata));
         let slices = self.slices.iter().map(|(key, s)| (What::Slice, key, &s.metadata));
@@ -165,10 +168,12 @@ impl Keeper {
         }
         let doing: HashSet<&Child> = tasks.iter().map(|(child, _)| child).collect();
         self.tasks.retain_waiting(|child| doing.contains(child));
+        let settled = tasks.is_empty() && self.tasks.is_idle();
         for (child, task) in tasks {
             let lane = Lane::Of(child.1.namespace.clone());
             self.tasks.put(child, lane, Arc::new(task));
         }
+        settled
     }
 
     /// When what failed may be tried again.
@@ -226,10 +231,11 @@ impl Keeper {
         Some(Task::Service { owner: owner.clone(), known, body })
     }
 
-    /// Keeps the endpoints of what is there true.
-    fn renew(&self, uid: &str, members: &[Member], tasks: &mut Vec<(Child, Task)>) {
-        let of_object = |slice: &&EndpointSlice| children::owner(&slice.metadata) == Some(uid);
-        for (key, slice) in self.slices.iter().filter(|(_, slice)| of_object(slice)) {
+    /// Keeps the endpoints of what is there of these objects true.
+    fn renew(&self, uids: &HashSet<&str>, members: &[Member], tasks: &mut Vec<(Child, Task)>) {
+        for (key, slice) in self.slices.iter() {
+            let owner = children::owner(&slice.metadata).filter(|owner| uids.contains(owner));
+            let Some(uid) = owner else { continue };
             let Some(renewed) = children::renewed(slice, uid, members) else { continue };
             if renewed.endpoints != slice.endpoints {
                 let mut renewed = renewed;

@@ -181,3 +181,22 @@ async fn pods_of_the_installation_have_addresses_that_are_kept_from_tunnels() {
         ["10.0.0.1", "10.0.0.2", "10.0.0.3", "192.168.0.1", "fd00::1", "fd00::2", "fd00::3"];
     assert_eq!(found, wanted);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_lead_next_is_a_successor() {
+    let mut roster = roster();
+    let successors = |roster: &Roster| roster.fleet(Instant::now()).successors;
+    lists(&mut roster, vec![pod("one", "1", true, false)], vec![stored("one", Ok("1"))]);
+    assert_eq!(successors(&roster), 0);
+    // One that is not ready yet leads all the same; one that is being deleted does not.
+    for (ready, deleting, count) in [(true, false, 1), (false, false, 1), (true, true, 0)] {
+        let pods = vec![pod("one", "1", true, false), pod("two", "2", ready, deleting)];
+        lists(&mut roster, pods, vec![stored("one", Ok("1")), stored("two", Ok("2"))]);
+        assert_eq!(successors(&roster), count, "{ready} {deleting}");
+    }
+    let pods = vec![pod("one", "1", true, true)];
+    lists(&mut roster, pods, vec![stored("one", Ok("1")), stored("two", Ok("2"))]);
+    assert_eq!(successors(&roster), 0, "a report of a Pod that is gone");
+    applied(&mut roster, stored("live", Err(1)));
+    assert_eq!(successors(&roster), 1, "a process without a Pod");
+}

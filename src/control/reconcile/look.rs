@@ -9,6 +9,7 @@ use crate::control::expose::wishes;
 use crate::control::fleet::Fleet;
 use crate::control::object::Key;
 use crate::control::status::{Facts, Status};
+use crate::control::translate::Verdict;
 use crate::control::writer::{Write, Written};
 use crate::engine::Snapshot;
 
@@ -24,6 +25,10 @@ impl Reconciler {
         let keys: Vec<_> = self.translation.verdicts.keys().cloned().collect();
         self.touched.clear();
         if !self.leads {
+            return;
+        }
+        if *self.withdrawal.borrow() {
+            self.withdraw();
             return;
         }
         self.keep();
@@ -52,10 +57,38 @@ impl Reconciler {
         self.keeper.keep(&wishes, members);
     }
 
+    /// The last replica ends: no Service leads to it any more, and no object says that it serves. What
+    /// nobody withdraws now goes on naming addresses that other Pods will have.
+    fn withdraw(&mut self) {
+        if self.revision == 0 || !self.leadership.still_leader() {
+            return;
+        }
+        let made = (&self.translator, &self.translation);
+        let wishes = wishes(self.keeper.instance(), &self.store, made, &[]);
+        let kept = self.keeper.keep(&wishes, &[]);
+        let now = Timestamp::now();
+        let ours = self.translation.verdicts.iter();
+        let ours = ours.filter(|(_, verdict)| !matches!(verdict, Verdict::Foreign));
+        let mut said = true;
+        for object in ours.filter_map(|(key, _)| self.store.get(key)) {
+            let before = self.writer.intended(object);
+            let left = before.left(now);
+            if before.is_said() && left != *before {
+                said = false;
+                self.writer.put(Write::new(object, object.status.clone(), left));
+            }
+        }
+        if kept && said && self.writer.is_idle() {
+            self.withdrawn.send_replace(true);
+        }
+    }
+
     /// The same for objects that only had their status written: what it should say is what it was.
     pub(super) fn look_at_touched(&mut self) {
         let keys: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
-        self.look(keys);
+        if !*self.withdrawal.borrow() {
+            self.look(keys);
+        }
     }
 
     fn look(&mut self, keys: Vec<Key>) -> Vec<(Key, Status)> {

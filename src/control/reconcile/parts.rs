@@ -43,6 +43,10 @@ pub(in crate::control) struct Parts {
     pub(in crate::control) replica: Arc<str>,
     /// Hears what this replica runs.
     pub(in crate::control) reports: watch::Sender<Option<Arc<Tunnels>>>,
+    /// Says that the last replica ends.
+    pub(in crate::control) withdrawal: watch::Receiver<bool>,
+    /// Hears that nothing leads to it any more.
+    pub(in crate::control) withdrawn: watch::Sender<bool>,
     pub(in crate::control) listed: watch::Sender<bool>,
     pub(in crate::control) events: mpsc::Sender<Note>,
     pub(in crate::control) metrics: Metrics,
@@ -81,6 +85,8 @@ impl Reconciler {
             nobody: None,
             held: None,
             counted: Counted::new(parts.metrics.clone()),
+            withdrawal: parts.withdrawal,
+            withdrawn: parts.withdrawn,
             listed: parts.listed,
             events: parts.events,
             metrics: parts.metrics,

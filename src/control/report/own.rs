@@ -28,7 +28,8 @@ pub(in crate::control) fn tunnels(
         let allocated = names().filter(|name| good.exposures.contains_key(*name));
         let ports = allocated.filter_map(|name| port(key, name, snapshot)).collect();
         let (generation, secrets) = (good.generation, secrets(object));
-        let entry = Entry { generation, secrets, ports, exceptions };
+        let namespace = key.namespace.clone();
+        let entry = Entry { namespace, generation, secrets, ports, exceptions, unsaid: 0 };
         Some((object.uid.clone(), entry))
     };
     translation.verdicts.iter().filter_map(entry).collect()

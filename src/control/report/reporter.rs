@@ -11,7 +11,8 @@ use kube::api::{Api, DeleteParams, PostParams};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{KEY, LABEL, Pod, Report, Tunnels};
+use super::{KEY, LABEL, Left, Pod, Report, Tunnels};
+use crate::base::Bound;
 use crate::control::fleet::Fleet;
 use crate::metrics::Metrics;
 
@@ -69,6 +70,8 @@ pub(in crate::control) struct Reporter {
     orphan: bool,
     delay: Duration,
     failing: bool,
+    /// The last report had no room for all.
+    full: bool,
     metrics: Metrics,
 }
 
@@ -85,6 +88,7 @@ impl Reporter {
             orphan: false,
             delay: BACK_OFF.0,
             failing: false,
+            full: false,
             metrics,
         }
     }
@@ -168,7 +172,9 @@ impl Reporter {
     async fn put(&mut self, report: &Report) -> Result<(), ReportError> {
         let name = self.names.report(&self.names.replica);
         self.orphan = report.pod.is_none();
-        let map = self.config_map(&name, report)?;
+        let (text, left) = report.encode()?;
+        self.bounded(left);
+        let map = self.config_map(&name, report, text);
         let params = PostParams::default();
         if self.exists {
             match timeout(TIMEOUT, self.api.replace(&name, &params, &map)).await {
@@ -192,7 +198,7 @@ impl Reporter {
         }
     }
 
-    fn config_map(&self, name: &str, report: &Report) -> Result<ConfigMap, ReportError> {
+    fn config_map(&self, name: &str, report: &Report, text: String) -> ConfigMap {
         let owner = report.pod.as_ref().map(|pod| OwnerReference {
             api_version: "v1".into(),
             kind: "Pod".into(),
@@ -204,7 +210,7 @@ impl Reporter {
             (LABEL.to_string(), self.names.instance.clone()),
             ("app.kubernetes.io/managed-by".to_string(), "adit.dev".to_string()),
         ];
-        Ok(ConfigMap {
+        ConfigMap {
             metadata: ObjectMeta {
                 name: Some(name.into()),
                 namespace: Some(self.names.namespace.clone()),
@@ -212,9 +218,27 @@ impl Reporter {
                 owner_references: owner.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
-            data: Some([(KEY.to_string(), report.encode()?)].into()),
+            data: Some([(KEY.to_string(), text)].into()),
             ..ConfigMap::default()
-        })
+        }
+    }
+
+    /// Counts a report that has no room for all, and says so when that begins.
+    fn bounded(&mut self, left: Left) {
+        let full = left != Left::default();
+        if full {
+            self.metrics.bound_reached(Bound::ReportBytes);
+        }
+        if full && !std::mem::replace(&mut self.full, full) {
+            let Left { objects, reasons } = left;
+            tracing::warn!(
+                objects,
+                reasons,
+                "the report of this replica has no room for all: {objects} objects count as not \
+                 running here, and for {reasons} services it is not said why they do not serve"
+            );
+        }
+        self.full = full;
     }
 
     /// Removes a report that no Pod takes with it: this process serves no new clients any more.

@@ -8,9 +8,9 @@ use crate::base::Reason;
 /// The spec is valid and its claims were granted.
 pub(crate) const ACCEPTED: &str = "Accepted";
 /// What it refers to was found.
-const RESOLVED_REFS: &str = "ResolvedRefs";
+pub(super) const RESOLVED_REFS: &str = "ResolvedRefs";
 /// It runs as the spec says.
-const PROGRAMMED: &str = "Programmed";
+pub(super) const PROGRAMMED: &str = "Programmed";
 /// All of these.
 pub(crate) const READY: &str = "Ready";
 
@@ -82,17 +82,22 @@ pub(super) fn conditions(
 }
 
 /// RFC 3339 without a fraction, as `metav1.Time`.
-fn seconds(time: Timestamp) -> String {
+pub(super) fn seconds(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 /// At most [`LONGEST`] bytes, cut between characters.
 pub(super) fn truncate(text: &str) -> String {
-    if text.len() <= LONGEST {
+    cut(text, LONGEST)
+}
+
+/// At most so many bytes, cut between characters.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
         return text.into();
     }
     let ellipsis = '…';
-    let mut end = LONGEST - ellipsis.len_utf8();
+    let mut end = longest.saturating_sub(ellipsis.len_utf8());
     while !text.is_char_boundary(end) {
         end -= 1;
     }

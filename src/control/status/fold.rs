@@ -49,10 +49,28 @@ impl Wanted {
 }
 
 impl Seen<'_> {
+    /// How a service does there that clients reach by this port of the Pod: as its EndpointSlice has
+    /// it, which leads to who says that the port is open.
+    pub(super) fn doing_on(&self, service: &str, port: Option<u16>, wanted: Wanted) -> Doing {
+        let doing = self.doing(service, wanted);
+        match (port, self.entry) {
+            (Some(port), Some(entry))
+                if doing == Doing::Serving && entry.ports.get(service) != Some(&port) =>
+            {
+                Doing::Behind(format!("it does not say that port {port} is open there"))
+            }
+            _ => doing,
+        }
+    }
+
     /// How a service does there.
     pub(super) fn doing(&self, service: &str, wanted: Wanted) -> Doing {
         match self.entry {
             Some(entry) if wanted.is(entry.generation) => match entry.exceptions.get(service) {
+                None if entry.leaves_out(service) => {
+                    let words = "it does not serve all, and its report has no room to say why";
+                    Doing::Failing(Reason::Pending, words.into())
+                }
                 None => Doing::Serving,
                 Some(exception) => Doing::Failing(exception.reason(), exception.message.clone()),
             },

@@ -19,6 +19,8 @@ pub(super) struct Report<'a> {
     pub(super) expose: Option<&'a ExposeConfig>,
     /// The port that was allocated for it.
     pub(super) target: Option<u16>,
+    /// The same once its status says so: EndpointSlices lead there.
+    pub(super) bound: Option<u16>,
     /// It needs no Service of its own, or has it.
     pub(super) led_to: bool,
     /// How it does on this replica.
@@ -54,7 +56,7 @@ impl Facts<'_> {
         });
         let closed = good.closed().map(|(name, references)| {
             let own = Doing::Failing(Reason::Pending, NOT_RESOLVED.into());
-            let fold = self.fold(name, own.clone());
+            let fold = self.fold(name, None, own.clone());
             let accepted = match self.verdict {
                 Verdict::Rejected { errors, .. } => rejected(errors),
                 _ => Finding::is(Reason::Accepted, ""),
@@ -62,9 +64,21 @@ impl Facts<'_> {
             let findings = [accepted, resolved::of_service(references, now), fold.finding()];
             let expose = good.exposures.get(name);
             let target = expose.and_then(|_| self.ports.target(&Slot::new(self.object, name)));
-            let (address, refused, led_to) = (None, false, true);
+            let (address, refused, led_to, bound) = (None, false, true, None);
             let port = expose.map(|expose| expose.port);
-            Report { name, address, expose, target, led_to, own, refused, fold, port, findings }
+            Report {
+                name,
+                address,
+                expose,
+                target,
+                bound,
+                led_to,
+                own,
+                refused,
+                fold,
+                port,
+                findings,
+            }
         });
         open.chain(closed).collect()
     }
@@ -80,8 +94,9 @@ impl Facts<'_> {
         let target = slot.as_ref().and_then(|slot| self.ports.target(slot));
         let key = ServiceKey { origin: self.object.key.origin(), name: name.clone() };
         let state = self.snapshot.services.get(&key).map(|status| &status.state);
-        let (own, bound) = self.own(config, slot.as_ref(), state);
-        let fold = self.fold(name, own.clone());
+        let (own, listens) = self.own(config, slot.as_ref(), state);
+        let bound = slot.as_ref().and_then(|slot| self.ports.bound(slot));
+        let fold = self.fold(name, bound, own.clone());
         let standing =
             expose.map(|expose| self.standings.get(&(uid.clone(), expose.service.clone())));
         let led_to = standing.is_none_or(|standing| standing == Some(&Standing::Ours));
@@ -112,10 +127,10 @@ impl Facts<'_> {
         let refused = refusal.is_some();
         let port = match expose {
             Some(expose) => Some(expose.port),
-            None => bound.filter(|_| !refused),
+            None => listens.filter(|_| !refused),
         };
         let address = port.filter(|_| led_to).map(|port| self.address(config, expose, port));
-        Report { name, address, expose, target, led_to, own, refused, fold, port, findings }
+        Report { name, address, expose, target, bound, led_to, own, refused, fold, port, findings }
     }
 
     /// How a service does on this replica, and the port that it has or should have.
@@ -134,6 +149,12 @@ impl Facts<'_> {
                 (Doing::Behind("its port is being allocated".into()), None)
             }
             None => (Doing::Behind("it is being started".into()), wanted),
+            Some(ServiceState::Serving { local })
+                if slot.is_some() && self.is_unsaid(&config.name, local.port()) =>
+            {
+                let words = "the report of this replica does not say yet that it serves here";
+                (Doing::Behind(words.into()), Some(local.port()))
+            }
             Some(ServiceState::Serving { local }) => (Doing::Serving, Some(local.port())),
             Some(
                 ServiceState::Refused { reason, message }

@@ -1,9 +1,13 @@
 //! Exposed services: their ports, and what objects say of them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::world::{World, service};
 use crate::control::expose::{Standing, Standings};
+use crate::control::fleet::{Member, Replica};
+use crate::control::report::{Entry, Pod, Report, Tunnels};
 
 fn spec(port: u16) -> Value {
     json!({"services": [{
@@ -126,4 +130,63 @@ fn only_exposed_services_are_bound_in_the_range_for_them() {
     world.settle();
     world.settle();
     assert_eq!(world.running(), ["a/edge/db"]);
+}
+
+/// A Pod whose report says this port of a/edge, in a world where it is another replica or this one.
+fn reports(world: &mut World, name: &str, port: Option<u16>) {
+    let pod = Pod { name: name.into(), uid: name.into() };
+    let ports = port.map(|port| ("db".into(), port)).into_iter().collect();
+    let entry = Entry { generation: 1, ports, ..Entry::default() };
+    let tunnels = Arc::new(Tunnels::from([("uid-1".into(), entry)]));
+    let report = Arc::new(Report::new(Some(pod.clone()), None, tunnels));
+    if name == "one" {
+        world.fleet.pod = Some(pod.clone());
+    } else {
+        world.fleet.others = vec![Replica { name: name.into(), report: report.clone() }];
+    }
+    let members = world.fleet.members.get_or_insert_default();
+    members.retain(|member| member.pod != pod);
+    members.push(Member {
+        pod,
+        namespace: "release".into(),
+        ips: vec![([10, 0, 0, 1], 0).into()]
+            .into_iter()
+            .map(|at: std::net::SocketAddr| at.ip())
+            .collect(),
+        ready: true,
+        terminating: false,
+        report,
+    });
+}
+
+#[test]
+fn ready_says_of_each_replica_what_its_endpoint_says() {
+    let mut world = world();
+    stand(&mut world, "uid-1", Standing::Ours);
+    world.settle();
+    world.settle();
+    let port = target(&world, "a");
+    let other = port.map(|port| port + 1);
+    // What the replicas' reports say, and how many endpoints are ready by that.
+    for (own, two, ready) in [
+        (None, None, "0/2"),
+        (None, port, "1/2"),
+        (port, None, "1/2"),
+        (port, other, "1/2"),
+        (other, port, "1/2"),
+        (port, port, "2/2"),
+    ] {
+        reports(&mut world, "one", own);
+        reports(&mut world, "two", two);
+        world.settle();
+        let status = &world.object("a", "edge").status;
+        assert_eq!(status.listeners[0].replicas, ready, "{own:?} {two:?}");
+        let programmed = if ready == "2/2" { "True" } else { "False" };
+        assert!(world.condition("a", "edge", "Ready").starts_with(programmed), "{own:?} {two:?}");
+        let members = world.fleet.members.as_deref().unwrap();
+        let counted = members
+            .iter()
+            .filter(|member| member.report.tunnels["uid-1"].ports.get("db").copied() == port);
+        assert_eq!(format!("{}/2", counted.count()), ready);
+    }
 }

@@ -94,6 +94,19 @@ fn a_service_that_waits_for_its_secret_is_reported_as_one_that_does_not_serve() 
 }
 
 #[test]
+fn a_replica_that_has_no_room_to_say_why_does_not_count_as_serving() {
+    let mut world = world();
+    let mut cut = other("two", 1, &[]);
+    let report = Arc::make_mut(&mut cut.report);
+    Arc::make_mut(&mut report.tunnels).get_mut("uid-1").unwrap().unsaid = 1;
+    world.fleet.others = vec![cut];
+    world.settle();
+    assert_eq!(replicas(&world), ["1/1", "1/2", "1/2"]);
+    let message = world.full_condition("a", "t", "Programmed").message;
+    assert!(message.contains("no room to say why"), "{message}");
+}
+
+#[test]
 fn replicas_with_the_same_trouble_share_its_words() {
     let mut world = world();
     world.taken.insert(8080);

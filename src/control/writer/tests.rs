@@ -9,6 +9,8 @@ use crate::control::status::Condition;
 enum Says {
     Nothing,
     No,
+    /// It refuses the status, with this code and these words; a short one it takes.
+    TooLarge(u16, &'static str),
     Version(&'static str),
 }
 
@@ -18,8 +20,20 @@ fn writer(says: Says) -> Writer {
         let silent = request.uri().path().contains("/attacker/");
         let says = if silent { Says::Nothing } else { says };
         async move {
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let body = String::from_utf8_lossy(&body);
             let (code, body) = match says {
                 Says::Nothing => std::future::pending().await,
+                Says::TooLarge(code, words) if !body.contains("refuses the full status") => {
+                    (code, json!({"kind": "Status", "code": code, "message": words}))
+                }
+                Says::TooLarge(..) => {
+                    let meta = json!({"name": "t", "namespace": "n", "resourceVersion": "2"});
+                    (
+                        200,
+                        json!({"apiVersion": "adit.dev/v1alpha1", "kind": "WsTunnel", "metadata": meta}),
+                    )
+                }
                 Says::No => (500, json!({"kind": "Status", "code": 500, "message": "no"})),
                 Says::Version(version) => {
                     let meta = json!({"name": "t", "namespace": "n", "resourceVersion": version});
@@ -48,7 +62,8 @@ fn object(version: &str) -> Object {
 }
 
 fn status(word: &str) -> Status {
-    let condition = Condition { reason: word.into(), ..Condition::default() };
+    let (kind, reason) = ("Ready".into(), word.into());
+    let condition = Condition { kind, reason, ..Condition::default() };
     Status { conditions: vec![condition], ..Status::default() }
 }
 
@@ -81,6 +96,23 @@ async fn a_failed_write_is_tried_again_after_one_second_then_two_at_most_five_mi
         tokio::time::sleep_until(writer.retry_at().unwrap()).await;
         writer.retry();
         assert_eq!(wait(&writer), None, "it runs");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_the_api_server_does_not_take_is_cut_down_once() {
+    for (code, words) in [(413, "no"), (422, "no"), (500, "etcdserver: request is too large")] {
+        let mut writer = writer(Says::TooLarge(code, words));
+        writer.put(write("a"));
+        assert!(writer.next().await.is_none());
+        let short = writer.writes.newest(&"u".into()).unwrap().status.clone();
+        assert_ne!(short, status("a"), "{code}");
+        assert_eq!(*writer.intended(&object("1")), status("a"), "as far as it is up to us");
+        assert_eq!(writer.next().await.unwrap().status, short);
+        writer.put(write("a"));
+        assert!(writer.is_idle(), "the same again would be refused again");
+        writer.put(write("b"));
+        assert_eq!(writer.writes.newest(&"u".into()).unwrap().status, status("b"));
     }
 }
 

@@ -97,12 +97,13 @@ impl TcpSocket {
                 let endpoint = |(key, config): (&_, &_)| {
                     let (config, accept) = (Clone::clone(config), services.get(key)?);
                     let tls = accept.tls();
-                    Some(WsEndpoint { config, accept, tls })
+                    let first = wanted.first.is_empty() || wanted.first.contains(key);
+                    Some(WsEndpoint { config, accept, tls, first })
                 };
-                let endpoints = wanted.iter().filter_map(endpoint).collect();
+                let endpoints = wanted.services.iter().filter_map(endpoint).collect();
                 self.ws.set(WsTable::build(endpoints, unowned));
-                let only = match wanted.first_key_value() {
-                    Some((key, config)) if wanted.len() == 1 => {
+                let only = match wanted.services.first_key_value() {
+                    Some((key, config)) if wanted.services.len() == 1 => {
                         services.get(key).map(|service| (service, Trust::from(config)))
                     }
                     _ => None,

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::config::model::{WsListenerConfig, WsPath};
+use crate::engine::WsServices;
 use crate::engine::socket::HANDSHAKES;
 use crate::engine::tests::{Doubles, forward};
 use crate::io::{Accept, AsyncIo, Inbound};
@@ -75,7 +76,8 @@ async fn who_was_accepted_before_the_end_may_still_ask_and_is_served() {
     let id = SocketId { medium: Medium::Tcp, addr, owner: None };
     let mut socket = Socket::bind(&id, &supervisor.surroundings).unwrap();
     let ws = WsListenerConfig { path: WsPath("/x".into()), ..Default::default() };
-    socket.route(&Content::Ws([(key, ws)].into()), &supervisor.services);
+    let content = WsServices { services: [(key, ws)].into(), ..WsServices::default() };
+    socket.route(&Content::Ws(content), &supervisor.services);
     let mut client = AsyncIo::new(doubles.connect(socket.standing().unwrap()).await);
     supervisor.sockets.insert(id, socket);
     let (delay, timeout) = (Duration::ZERO, Duration::from_secs(30));

@@ -30,21 +30,25 @@ impl Policies {
     /// With `unowned` it is a TLS one even without services, and what names nobody has does not
     /// depend on who is there: a tenant that comes must not change what another's clients see.
     pub(super) fn build(endpoints: &[WsEndpoint], unowned: Option<TlsServer>) -> Option<Self> {
-        let all = || endpoints.iter().filter_map(|e| Some((&e.config, e.tls.as_ref()?)));
-        let first = unowned.as_ref().or_else(|| all().next().map(|(_, tls)| tls))?;
+        let all = || endpoints.iter().filter_map(|e| Some((&e.config, e.tls.as_ref()?, e.first)));
+        let firsts = || endpoints.iter().filter(|e| e.first).filter_map(|e| e.tls.as_ref());
+        let some = || firsts().next().or_else(|| all().next().map(|(_, tls, _)| tls));
+        let first = unowned.as_ref().or_else(some)?;
         let mut policies = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             any: None,
             default: first.clone(),
         };
-        // Those with a policy of their own come first, so that the others inherit it.
+        // Those with a policy of their own come first, so that the others inherit it, and those that
+        // the default is of, so that no newcomer stands for them.
         let mut open = None;
-        for own in [true, false] {
-            let of = |config: &WsListenerConfig| config.tls.as_ref().map(|tls| tls.is_own());
-            for (config, tls) in all().filter(|(config, _)| of(config) == Some(own)) {
+        for (own, first) in [(true, true), (true, false), (false, true), (false, false)] {
+            let is = |config: &WsListenerConfig| config.tls.as_ref().map(|tls| tls.is_own());
+            for (config, tls, _) in all().filter(|(c, _, of)| is(c) == Some(own) && *of == first) {
                 let asks = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-                if policies.own(config, tls) && !asks && (open.is_none() || !own) {
+                let given = policies.own(config, tls);
+                if given && first && !asks && (open.is_none() || !own) {
                     open = Some(tls);
                 }
             }
@@ -128,7 +132,7 @@ mod tests {
             ..Default::default()
         };
         let tls = Some(TlsServer::build(tls).unwrap());
-        WsEndpoint { config, accept: Arc::new(Nobody), tls }
+        WsEndpoint { config, accept: Arc::new(Nobody), tls, first: true }
     }
 
     #[test]
@@ -150,6 +154,7 @@ mod tests {
             config: endpoint.config.clone(),
             accept: Arc::new(Nobody),
             tls: endpoint.tls.clone(),
+            first: true,
         };
         for (endpoints, default) in [
             (vec![copy(&closed)], &of_closed),

@@ -66,7 +66,7 @@ impl WsTable {
         let mut table = Self { policies, ..Self::default() };
         let only = endpoints.len() == 1;
         for endpoint in endpoints {
-            let WsEndpoint { config, accept, tls } = endpoint;
+            let WsEndpoint { config, accept, tls, .. } = endpoint;
             let upgrading = Arc::new(Semaphore::new(config.backlog.max(1) as usize));
             let trust = Trust::from(&config);
             if trust.proxy_protocol && !table.trust.contains(&trust) {
@@ -111,6 +111,25 @@ impl WsTable {
     /// `readHeaderTimeout` of a socket that is one service's alone.
     pub(super) fn read_header_timeout(&self) -> Option<Duration> {
         self.single.as_ref().and_then(|endpoint| endpoint.config.read_header_timeout)
+    }
+
+    /// The policy of a handshake, and how a request under it is answered: which listener gets it, and
+    /// whether it is not 421. For tests of what the engine's plan lets come to that.
+    #[cfg(test)]
+    pub(crate) fn answers(
+        &self,
+        name: Option<&str>,
+        (host, path): (&str, &str),
+    ) -> (Option<TlsServer>, Option<(WsListenerConfig, bool)>) {
+        let shown = self.policies.as_ref().map(|policies| policies.pick(name).clone());
+        let found = self.find(host, path).map(|found| {
+            let directed = match (&found.policy, &shown) {
+                (Some(policy), Some(shown)) => policy.is(shown),
+                _ => true,
+            };
+            (found.endpoint.config.clone(), directed)
+        });
+        (shown, found)
     }
 
     /// The service for a Host header (with or without port) and a decoded path.
@@ -183,7 +202,7 @@ mod tests {
             header: BTreeMap::from([("Name".into(), name.into())]),
             ..Default::default()
         };
-        WsEndpoint { config, accept: Arc::new(Nobody), tls: None }
+        WsEndpoint { config, accept: Arc::new(Nobody), tls: None, first: true }
     }
 
     fn found<'a>(table: &'a WsTable, host: &str, path: &str) -> &'a str {

@@ -369,3 +369,39 @@ fn a_leader_that_dies_before_the_children_leaves_no_orphan_and_no_second_port() 
         assert_eq!(target(cluster, &ns, name), port);
     }
 }
+
+#[test]
+fn the_last_replicas_to_end_leave_no_endpoint_and_nothing_that_says_ready() {
+    let cluster = Cluster::shared();
+    for count in [1, 2] {
+        let ns = cluster.namespace("last");
+        let mut fleet = Fleet::start(cluster, &[&ns], count);
+        let backends = fleet.lan.host();
+        says(backends.take(7001), "hello");
+        cluster.put(&ns, "edge", spec((backends.addr, 7001).into()));
+        cluster.put(&ns, "front", super::controller::spec(":8080", "/x", &[]));
+        for name in ["edge", "front"] {
+            cluster.becomes(&ns, name, "Ready", "True/Ready");
+        }
+        ready_are(cluster, &ns, "edge-db", "db", count);
+        let claim = cluster.tunnel(&ns, "edge")["status"]["listeners"][0]["claimedAt"].clone();
+
+        // As when a Deployment goes: all at once.
+        for replica in &fleet.replicas {
+            fleet.pod_is_gone(replica);
+            replica.process.signal("TERM");
+        }
+        for replica in &mut fleet.replicas {
+            let status = replica.process.ends(Duration::from_secs(20));
+            assert_eq!(status.code(), Some(0), "{}", replica.process.printed());
+        }
+        assert_eq!(endpoints(cluster, &ns, "edge-db", "db"), BTreeMap::new());
+        let holder = fleet.lease()["spec"]["holderIdentity"].clone();
+        assert!(holder.is_null() || holder == "", "{holder}");
+        for name in ["edge", "front"] {
+            assert_eq!(cluster.condition(&ns, name, "Ready"), "Unknown/NoReplica");
+            assert_eq!(cluster.condition(&ns, name, "Accepted"), "True/Accepted");
+        }
+        assert_eq!(cluster.tunnel(&ns, "edge")["status"]["listeners"][0]["claimedAt"], claim);
+    }
+}

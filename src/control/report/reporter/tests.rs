@@ -146,3 +146,25 @@ async fn missing_rights_are_counted_and_tried_again_every_ten_seconds() {
     let denied = world.metrics.kube_denied.with_label_values(&["create", "configmaps"]).get();
     assert_eq!(denied, count as u64);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_without_room_for_all_is_written_and_counted() {
+    let server = Server::default();
+    let mut world = world(&server, true);
+    let counted = |world: &World| {
+        let text = world.metrics.encode().unwrap();
+        let line = "adit_bound_reached_total{bound=\"report_bytes\"} ";
+        text.lines().find_map(|l| l.strip_prefix(line)).map(ToString::to_string)
+    };
+    let of = |count: usize| {
+        let entry = |number| (format!("uid-{number:060}").into(), Entry::default());
+        Some(Arc::new((0..count).map(entry).collect::<Tunnels>()))
+    };
+    world.tunnels.send_replace(of(1000));
+    world.runs(5, 0).await;
+    assert_eq!(counted(&world), None);
+    world.tunnels.send_replace(of(20_000));
+    world.runs(5, 0).await;
+    assert_eq!(counted(&world).as_deref(), Some("1"));
+    assert_eq!(server.asked().len(), 2);
+}
