@@ -6,6 +6,7 @@ pub mod addr;
 pub mod bound;
 pub mod close;
 pub mod duration;
+pub mod embedded;
 pub mod key;
 pub mod name;
 pub mod reason;

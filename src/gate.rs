@@ -14,6 +14,7 @@ pub mod bypass;
 mod connections;
 mod limited;
 mod limits;
+pub mod passwords;
 mod requests;
 mod screened;
 mod tenant;
@@ -21,6 +22,7 @@ mod traffic;
 
 pub use connections::Place;
 pub use limited::Limited;
+pub use passwords::Passwords;
 pub use screened::Screened;
 pub use tenant::{Berth, Namespace, Seat, Tenant};
 pub use traffic::Meter;

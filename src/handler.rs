@@ -3,6 +3,8 @@
 //! Floor 7. A [`Handler`] talks to the client, asks its route for a stream to the target, and
 //! pipes. One access line and one set of counts per stream, whatever the protocol.
 
+use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
 use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
-use crate::gate::{Meter, bypass};
-use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
+use crate::gate::{Meter, Passwords, bypass};
+use crate::io::{AsyncIo, BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
 use crate::net::tls::TlsClients;
@@ -53,6 +55,8 @@ pub struct HandlerContext {
     pub key: ServiceKey,
     /// The service takes no new connections: what waits for somebody to come is to end.
     pub stopping: CancellationToken,
+    /// The service's wrong passwords, whatever handler it has.
+    pub passwords: Arc<Passwords>,
 }
 
 /// A service's handler with its route. Cheap to share; one value serves every stream.
@@ -70,6 +74,7 @@ pub struct Handler {
     metrics: ServiceMetrics,
     key: ServiceKey,
     stopping: CancellationToken,
+    passwords: Arc<Passwords>,
 }
 
 /// What comes out of the exchange with the client.
@@ -88,7 +93,7 @@ impl Handler {
     /// # Errors
     /// [`NodeError`] names the node of the chain that can never be dialled.
     pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
-        let HandlerContext { dialer, metrics, clients, key, stopping } = context;
+        let HandlerContext { dialer, metrics, clients, key, stopping, passwords } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
@@ -113,6 +118,7 @@ impl Handler {
             metrics,
             key,
             stopping,
+            passwords,
         })
     }
 
@@ -131,7 +137,8 @@ impl Handler {
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
         let mut access = Access::new(inbound.peer, inbound.local, meter);
-        let result = self.tunnel(inbound.io, &mut access, idle, stop).await;
+        access.idle = idle;
+        let result = self.tunnel(inbound.io, &mut access, stop).await;
         self.metrics.ended(match &result {
             Ok(closed) => closed.reason.as_str(),
             Err(e) => e.label(),
@@ -144,7 +151,6 @@ impl Handler {
         &self,
         client: BoxIo,
         access: &mut Access,
-        at_most: Option<Duration>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         // Boxed: an idle tunnel must not carry the space of its exchange along.
@@ -162,7 +168,7 @@ impl Handler {
             HandlerConfig::Socks4(_) | HandlerConfig::Socks5(_) | HandlerConfig::Relay(_) => None,
         };
         let datagrams = wrapped.then_some(datagrams::IDLE);
-        let idle = idle.into_iter().chain(self.ttl).chain(datagrams).chain(at_most).min();
+        let idle = idle.into_iter().chain(self.ttl).chain(datagrams).chain(access.idle).min();
         let options = PipeOptions { idle, linger: self.linger };
         Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
             count(&self.metrics, direction, n);
@@ -182,18 +188,31 @@ impl Handler {
             HandlerConfig::Socks5(config) => self.socks5(config, client, access, stop).await,
             HandlerConfig::Relay(config) => self.relay(config, client, access, stop).await,
             HandlerConfig::Http(config) => self.http(config, client, access, stop).await,
-            HandlerConfig::Forward(_) => {
-                let mut client = client;
-                match self.forward_to(self.network, access, stop).await {
-                    Ok(target) => Ok(Exchanged::Tunnel(client, target)),
-                    Err(HandlerError::Stopped) => {
-                        cut(&mut client).await;
-                        Err(HandlerError::Stopped)
-                    }
-                    Err(e) => Err(e),
-                }
-            }
+            HandlerConfig::Forward(_) => self.port_forward(client, access, stop).await,
         }
+    }
+
+    async fn port_forward(
+        &self,
+        mut client: BoxIo,
+        access: &mut Access,
+        stop: &CancellationToken,
+    ) -> Result<Exchanged, HandlerError> {
+        let target = match self.network {
+            Network::Tcp => {
+                let mut waiting = AsyncIo::new(client);
+                let leaves = waiting.departed();
+                let target = self.forward_to(Network::Tcp, access, leaves, stop).await;
+                client = waiting.into_io(&[]);
+                target
+            }
+            // A source of datagrams has no end that could be seen.
+            Network::Udp => self.forward_to(Network::Udp, access, pending(), stop).await,
+        };
+        if matches!(target, Err(HandlerError::Stopped)) {
+            cut(&mut client).await;
+        }
+        Ok(Exchanged::Tunnel(client, target?))
     }
 
     /// Whether the service lets its clients go to `target`. Asked before the dial; the refusal is
@@ -211,6 +230,7 @@ impl Handler {
         &self,
         network: Network,
         access: &mut Access,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let Some(forwarder) = &self.forwarder else {
@@ -230,7 +250,7 @@ impl Handler {
                 }
             }
         };
-        self.connected(connecting, stop).await
+        self.connected(connecting, leaves, stop).await
     }
 
     /// A stream to `target`, with its metrics.
@@ -238,21 +258,25 @@ impl Handler {
         &self,
         target: &Target,
         access: &Access,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let (client, user) = (access.peer, access.user.as_deref());
         let ask = Ask { network: Network::Tcp, to: To::Target(target), client, user };
-        self.connected(self.route.connect(&ask), stop).await
+        self.connected(self.route.connect(&ask), leaves, stop).await
     }
 
+    /// What `connecting` brings, for as long as there is a client to bring it to.
     async fn connected(
         &self,
         connecting: impl Future<Output = Result<BoxIo, RouteError>>,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let started = Instant::now();
         let result = tokio::select! {
             result = connecting => result,
+            gone = leaves => return Err(HandlerError::ClientGone(gone)),
             () = stop.cancelled() => return Err(HandlerError::Stopped),
         };
         self.metrics.dial_seconds.observe(started.elapsed().as_secs_f64());

@@ -112,6 +112,7 @@ impl Metrics {
         let seconds = |name: &str, buckets: &[f64]| {
             Histogram::with_opts(HistogramOpts::from(opts(name)).buckets(buckets.to_vec()))
         };
+        let bound_reached = counters("adit_bound_reached_total", &["bound"])?;
         let metrics = ProcessMetrics {
             handshake_seconds: seconds("adit_handshake_seconds", WAITS)?,
             drain_connections: gauge("adit_drain_connections")?,
@@ -126,7 +127,7 @@ impl Metrics {
                 alive_tasks: gauge("tokio_alive_tasks")?,
                 global_queue_depth: gauge("tokio_global_queue_depth")?,
             },
-            service: ServiceFamilies::new(&registry)?,
+            service: ServiceFamilies::new(&registry, bound_reached.clone())?,
             plan_steps: counters("adit_plan_steps_total", &["kind"])?,
             plan_seconds: Histogram::with_opts(HistogramOpts::from(opts("adit_plan_seconds")))?,
             tunnels: gauges("adit_tunnels", &["class", "ready"])?,
@@ -146,7 +147,7 @@ impl Metrics {
             lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
             report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
-            bound_reached: counters("adit_bound_reached_total", &["bound"])?,
+            bound_reached,
             registry,
         };
         metrics.config_last_reload_successful.set(1);

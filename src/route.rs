@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use crate::base::{Host, Network, Origin, Target};
 use crate::config::model::{ChainConfig, HandlerConfig, Names, ServiceConfig};
-use crate::gate::bypass;
 use crate::io::BoxIo;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
@@ -24,6 +23,7 @@ mod bind;
 mod error;
 mod forward;
 mod hop;
+mod request;
 mod select;
 mod share;
 mod walk;
@@ -32,8 +32,10 @@ pub use bind::Bound;
 pub use error::RouteError;
 pub use forward::{ForwardAsk, Forwarder};
 pub use hop::NodeError;
+pub use request::{MAX_DIALS, MAX_RETRIES};
 
 use hop::Hop;
+use request::Request;
 use select::{By, Hashed};
 use share::Deadline;
 use walk::{Blame, Failed, Goal, Step, Walk};
@@ -170,24 +172,33 @@ impl Route {
     }
 
     /// A stream to the target, after as many attempts as configured. Of [`Network::Udp`]: one
-    /// datagram per chunk.
+    /// datagram per chunk. A request of a tunnel of a cluster has [`MAX_RETRIES`] and [`MAX_DIALS`].
     ///
     /// # Errors
     /// [`RouteError`] of the last attempt.
     pub async fn connect(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
-        let mut left = self.retries;
+        self.connect_for(&Request::new(&self.origin), ask).await
+    }
+
+    async fn connect_for(&self, request: &Request, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
+        let mut left = request.retries(self.retries);
+        let mut last = None;
         loop {
-            match self.attempt(ask).await {
+            match self.attempt(request, ask).await {
+                Err(RouteError::Dials) => return Err(last.unwrap_or(RouteError::Dials)),
                 Err(e) if left > 0 => {
                     left -= 1;
                     tracing::debug!(to = %ask.to, error = %e, left, "trying again");
+                    last = Some(e);
+                    // An attempt that is refused here waits for nothing.
+                    tokio::task::yield_now().await;
                 }
                 result => return result,
             }
         }
     }
 
-    async fn attempt(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
+    async fn attempt(&self, request: &Request, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
         let until = Deadline::after(self.within);
         let resolved;
         let to = match ask.to {
@@ -198,12 +209,13 @@ impl Route {
             to => to,
         };
         let ask = Ask { to, ..*ask };
-        self.tried(self.plan(&ask), until, &ask).await
+        self.tried(request, self.plan(request, &ask), until, &ask).await
     }
 
     /// Tries the nodes of every hop until one way is open or the time is over.
     async fn tried<G: Goal>(
         &self,
+        request: &Request,
         mut plan: Vec<(&Hop, Vec<usize>)>,
         until: Deadline,
         goal: &G,
@@ -211,9 +223,13 @@ impl Route {
         // Nodes that were silent about the target; guilty if another one is not.
         let mut silent: Vec<(Step<'_>, &'static str)> = Vec::new();
         let mut fresh_session = true;
+        let mut last = None;
         loop {
             let others = plan.iter().map(|(_, order)| order.len().saturating_sub(1)).sum();
             let steps: Vec<Step<'_>> = plan.iter().filter_map(Step::first_of).collect();
+            if !request.takes(steps.len(), self) {
+                return Err(last.unwrap_or(RouteError::Dials));
+            }
             let share = until.share(others);
             let own = self.within.unwrap_or(Duration::MAX);
             let answer = if others == 0 { own } else { share.left() };
@@ -236,6 +252,7 @@ impl Route {
                 && error.label() != "timeout"
                 && std::mem::take(&mut fresh_session)
             {
+                last = Some(error);
                 continue;
             }
             match blame {
@@ -252,23 +269,25 @@ impl Route {
                 return Err(error);
             }
             tracing::debug!(to = %goal, error = %error, "trying another node");
+            last = Some(error);
         }
     }
 
     /// The hops up to the first one that the target passes by, each with its nodes in the order in
     /// which they are tried.
-    fn plan(&self, ask: &Ask<'_>) -> Vec<(&Hop, Vec<usize>)> {
+    fn plan(&self, request: &Request, ask: &Ask<'_>) -> Vec<(&Hop, Vec<usize>)> {
         let target = ask.to.target();
         let hash = match (ask.user, target) {
             (Some(user), _) => Hashed::User(user),
             (None, Some(target)) if self.hash_by_target => Hashed::Target(target),
             _ => Hashed::Client(ask.client.ip()),
         };
-        let by = By { network: ask.network, target, hash };
+        let verdicts = &request.verdicts;
+        let by = By { network: ask.network, target, hash, verdicts };
         let mut plan = Vec::with_capacity(self.hops.len());
         for hop in &self.hops {
             let passed_by =
-                target.is_some_and(|to| bypass::matches(&hop.bypasses, ask.network, to));
+                target.is_some_and(|to| verdicts.matches(&hop.bypasses, ask.network, to));
             let order = if passed_by { Vec::new() } else { hop.nodes.order(&by) };
             if order.is_empty() {
                 tracing::debug!(

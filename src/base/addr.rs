@@ -23,17 +23,27 @@ pub enum AddrError {
     /// The port is not a number from 0 to 65535.
     #[error("{0:?} is not a port; use a number from 0 to 65535")]
     BadPort(String),
-    /// The host has characters that no host has, or is too long.
-    #[error("{0:?} is not a host name or IP address")]
+    /// The host is neither an address nor a name.
+    #[error(
+        "{0:?} is not a host name or IP address; a name is of ASCII letters, digits, - and _ (write \
+         xn--... for others), at most 63 of them between dots and 253 in all, and does not end in a \
+         number"
+    )]
     BadHost(String),
 }
 
 /// A host: an IP address, or a name to resolve. Names are kept as written.
+///
+/// A name is ASCII, so that one host has one spelling but for case and a last dot: resolvers map
+/// full-width letters, the ideographic full stop and the soft hyphen to others, or to nothing
+/// (UTS 46), and a rule about a name would not see them. What ends in a number is no name: the C
+/// library reads `127.1`, `2130706433` and `0x7f.0.0.1` as addresses, as browsers do (WHATWG URL,
+/// "ends in a number").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// An IP address literal.
     Ip(IpAddr),
-    /// A DNS name, at most 253 bytes.
+    /// A DNS name: labels of at most 63 bytes, 253 in all; a last dot does not count.
     Name(String),
 }
 
@@ -48,12 +58,28 @@ impl FromStr for Host {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self::Ip(ip));
         }
-        let legal =
-            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.') || b >= 128;
-        if text.is_empty() || text.len() > 253 || !text.bytes().all(legal) {
-            return Err(AddrError::BadHost(text.into()));
+        if is_name(text) {
+            Ok(Self::Name(text.into()))
+        } else {
+            Err(AddrError::BadHost(text.into()))
         }
-        Ok(Self::Name(text.into()))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(legal);
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(label) && !is_number(last)
+}
+
+/// Whether the C library may read a last label as a number: decimal, octal, or hexadecimal.
+fn is_number(label: &str) -> bool {
+    let digits = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    match digits {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
@@ -182,6 +208,69 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ListenAddr>().map(|a| a.to_string()), Ok(shown.to_string()));
         }
+    }
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        let (label, long) = ("a".repeat(63), format!("{}abc", "a.".repeat(125)));
+        for name in ["a", "A_b-1.example", "example.com.", "xn--bcher-kva.example", "1.a", "a.x0f"]
+        {
+            assert_eq!(name.parse(), Ok(Host::Name(name.into())), "{name}");
+        }
+        for name in [label.clone(), long.clone(), format!("{long}.")] {
+            assert_eq!(name.parse(), Ok(Host::Name(name.clone())), "{name}");
+        }
+        for text in [
+            "\u{ff45}vil.example",
+            "evil\u{3002}example",
+            "evil\u{ff0e}example",
+            "ev\u{ad}il.example",
+            "ev\u{200b}il.example",
+            "b\u{fc}cher.example",
+            "\u{212a}.example",
+            "e%76il.example",
+            "evil.example..",
+            "evil..example",
+            ".evil.example",
+            ".",
+            "",
+            "evil.example\0",
+            "evil\r.example",
+            "evil example",
+            "user@evil.example",
+            "a,b",
+            "a/b",
+            "a\\b",
+        ] {
+            assert!(text.parse::<Host>().is_err(), "{text:?}");
+        }
+        for text in [format!("{label}a"), format!("{long}d"), format!("a.{label}a.b")] {
+            assert!(text.parse::<Host>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_c_library_reads_as_an_address_is_no_name() {
+        for text in [
+            "2130706433",
+            "127.1",
+            "127.0.1",
+            "0x7f.1",
+            "0x7f.0x1",
+            "0X7F000001",
+            "0x",
+            "0177.0.0.1",
+            "127.0.0.01",
+            "127.0.0.1.",
+            "127.0.0.1..",
+            "1.2.3.4.5",
+            "256.0.0.1",
+            "a.0x7f",
+            "a.1",
+        ] {
+            assert!(text.parse::<Host>().is_err(), "{text}");
+        }
+        assert_eq!("127.0.0.1".parse(), Ok(Host::Ip([127, 0, 0, 1].into())));
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub struct ControllerArgs {
     /// Lift the egress guard for these addresses, for every tunnel: tests and single-tenant use
     #[arg(long, value_name = "CIDR", env = "ADIT_ALLOW_EGRESS", value_delimiter = ',')]
     pub allow_egress: Vec<IpNet>,
-    /// Refuse these targets too
+    /// Refuse these targets too, such as the prefix of a NAT64. Repeatable
     #[arg(long, value_name = "CIDR", env = "ADIT_DENY_EGRESS", value_delimiter = ',')]
     pub deny_egress: Vec<IpNet>,
     /// The cluster's DNS domain

@@ -9,6 +9,7 @@ mod gates;
 mod handler;
 mod listener;
 mod names;
+mod patterns;
 mod terms;
 mod tls;
 
@@ -18,16 +19,17 @@ pub use chain::{
     Standing, Strategy, WsDialerConfig,
 };
 pub use expose::{ExposeConfig, ServiceType};
-pub use gates::{Admission, Bypass, Gates, Limits, Pattern, PortRange, Rate, TargetPattern, Users};
+pub use gates::{Admission, Bypass, Gates, Limits, Rate, Users};
 pub use handler::{
     AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, HandlerConfig,
     HttpHandlerConfig, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
 };
 pub use listener::{
-    HostPattern, ListenerConfig, MuxConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,
-    UdpListenerConfig, WsListenerConfig, WsPath,
+    HostPattern, ListenerConfig, MuxConfig, Origins, RtcpListenerConfig, TcpKeepalive,
+    TcpListenerConfig, UdpListenerConfig, WsListenerConfig, WsPath,
 };
 pub use names::{Hosts, Names, Nameserver, Prefer, ResolverConfig};
+pub use patterns::{Pattern, Patterns, PortRange, TargetPattern};
 pub use terms::{ClassLimits, Egress, Terms};
 pub use tls::{Certificate, ClientTls, Pem, ServerTls, TlsVersion};
 

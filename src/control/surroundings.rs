@@ -37,6 +37,10 @@ pub(super) async fn run(
     let slices: Api<EndpointSlice> = Api::namespaced(client, "default");
     let mut api_server = Vec::new();
     let mut told = None;
+    let mut warned = false;
+    if !whole_cluster {
+        warn(&mut warned);
+    }
     let mut looks = tokio::time::interval(EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -45,7 +49,12 @@ pub(super) async fn run(
             _ = looks.tick(), if whole_cluster => match read(&slices, &metrics).await {
                 Some(found) => api_server = found,
                 // What was known before stays.
-                None => looks.reset_at(Instant::now() + AGAIN),
+                None => {
+                    if api_server.is_empty() {
+                        warn(&mut warned);
+                    }
+                    looks.reset_at(Instant::now() + AGAIN);
+                }
             },
         }
         let now = (fleet.borrow().addresses.to_vec(), api_server.clone());
@@ -53,6 +62,16 @@ pub(super) async fn run(
             engine.keep_from(now.0.clone(), now.1.clone());
             told = Some(now);
         }
+    }
+}
+
+/// Says once that the guard has a gap.
+fn warn(warned: &mut bool) {
+    if !std::mem::replace(warned, true) {
+        tracing::warn!(
+            "the API server's endpoints are not known: tunnels can reach those that are not its \
+             Service's address; name them by --deny-egress"
+        );
     }
 }
 

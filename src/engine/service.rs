@@ -16,7 +16,7 @@ use super::open::{Connections, Open};
 use super::tenants::Tenants;
 use crate::base::ServiceKey;
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
-use crate::gate::{Berth, Gate, Limited, Meter, Place, Refused, Seat, Tenant};
+use crate::gate::{Berth, Gate, Limited, Meter, Passwords, Place, Refused, Seat, Tenant};
 use crate::handler::{Handler, HandlerContext};
 use crate::io::{Accept, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
@@ -38,6 +38,7 @@ pub(super) struct Service {
     tracker: TaskTracker,
     /// No new connections come.
     stopping: CancellationToken,
+    passwords: Arc<Passwords>,
     /// Nothing goes on.
     stop: CancellationToken,
     metrics: ServiceMetrics,
@@ -54,6 +55,7 @@ struct Prepared {
     handler: Arc<Handler>,
     tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
+    passwords: Arc<Passwords>,
 }
 
 /// What a connection that came in holds as long as it lives; all its streams share it.
@@ -243,12 +245,14 @@ impl Services {
     ) -> Result<(), String> {
         let running = self.running.get(key);
         let stopping = running.map_or_else(CancellationToken::new, |s| s.stopping.clone());
+        let passwords = running.map(|s| s.passwords.clone()).unwrap_or_default();
         let context = HandlerContext {
             key: key.clone(),
             dialer: self.dialer.clone(),
             metrics: self.metrics.service(key),
             clients: self.clients.clone(),
             stopping: stopping.clone(),
+            passwords: passwords.clone(),
         };
         let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
         if let Some(bind) = RemoteBind::of(config) {
@@ -261,7 +265,7 @@ impl Services {
             self.servers.insert(tls.config.clone(), Arc::downgrade(tls));
         }
         let handler = Arc::new(handler);
-        self.prepared.insert(key.clone(), Prepared { handler, tls, stopping });
+        self.prepared.insert(key.clone(), Prepared { handler, tls, stopping, passwords });
         Ok(())
     }
 
@@ -305,7 +309,8 @@ impl Services {
 
     /// Starts a service, or gives one that runs a new handler: the one that was prepared.
     pub(super) fn set(&mut self, key: &ServiceKey, config: &Arc<ServiceConfig>) {
-        let Some(Prepared { handler, tls, stopping }) = self.prepared.remove(key) else { return };
+        let Some(prepared) = self.prepared.remove(key) else { return };
+        let Prepared { handler, tls, stopping, passwords } = prepared;
         let metrics = self.metrics.service(key);
         let datagrams = matches!(config.listener, ListenerConfig::Udp(_));
         let certificate = config.listener.tls().and_then(|tls| tls.shown());
@@ -329,6 +334,7 @@ impl Services {
             connections: Connections::new(metrics.clone(), self.metrics.clone()),
             tracker: self.tracker.clone(),
             stopping,
+            passwords,
             stop: self.cut.child_token(),
             metrics,
         };

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ pub(super) struct Access {
     pub(super) local: SocketAddr,
     /// For what the client sends beside the stream.
     pub(super) meter: Option<Meter>,
+    /// The silence that ends whatever it becomes: `idleTimeout` of the class.
+    pub(super) idle: Option<Duration>,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,
@@ -26,7 +29,8 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(peer: SocketAddr, local: SocketAddr, meter: Option<Meter>) -> Self {
-        Self { peer, local, meter, started: Instant::now(), user: None, target: None }
+        let (idle, user, target) = (None, None, None);
+        Self { peer, local, meter, idle, started: Instant::now(), user, target }
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {

@@ -1,10 +1,46 @@
 //! Who a client is.
 
+use std::io;
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConstantTimeEq};
 
+use tokio_util::sync::CancellationToken;
+
+use super::{Handler, HandlerError};
+use crate::base::Bound;
 use crate::config::model::Users;
+
+impl Handler {
+    /// Returns when a wrong password may be answered: at once, unless its source has given many.
+    ///
+    /// # Errors
+    /// [`HandlerError::ClientGone`]: nobody waits for the answer.
+    pub(super) async fn brake(
+        &self,
+        client: IpAddr,
+        leaves: impl Future<Output = io::Error>,
+        stop: &CancellationToken,
+    ) -> Result<(), HandlerError> {
+        let delay = self.passwords.wrong(client);
+        if delay.is_zero() {
+            return Ok(());
+        }
+        if self.metrics.bound_reached(Bound::Passwords) {
+            tracing::warn!(
+                service = %self.key, %client,
+                "many wrong passwords: their answers wait, for up to 30 s"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = stop.cancelled() => Ok(()),
+            gone = leaves => Err(HandlerError::ClientGone(gone)),
+        }
+    }
+}
 
 /// The user that a `Proxy-Authorization` value proves, if any.
 pub(super) fn basic(users: &Users, value: Option<&str>) -> Option<String> {

@@ -2,6 +2,7 @@
 //!
 //! What the pipe counts of an association is packets: payload, and the address before it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,9 +30,10 @@ impl Handler {
         &self,
         target: &Target,
         access: &Access,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
-        self.way(To::Target(target), access, stop).await
+        self.way(To::Target(target), access, leaves, stop).await
     }
 
     /// A way for packets, each to where it says, unless the service's bypasses match that.
@@ -39,9 +41,10 @@ impl Handler {
         &self,
         longest: u32,
         access: &Access,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
-        let packets = self.way(To::Each { longest: size(longest) }, access, stop).await?;
+        let packets = self.way(To::Each { longest: size(longest) }, access, leaves, stop).await?;
         Ok(self.screened(packets))
     }
 
@@ -49,11 +52,12 @@ impl Handler {
         &self,
         to: To<'_>,
         access: &Access,
+        leaves: impl Future<Output = io::Error>,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
         let (client, user) = (access.peer, access.user.as_deref());
         let ask = Ask { network: Network::Udp, to, client, user };
-        self.connected(self.route.connect(&ask), stop).await
+        self.connected(self.route.connect(&ask), leaves, stop).await
     }
 
     /// Packets at a port that the client asked for (`bind`).
@@ -76,13 +80,16 @@ impl Handler {
         &self,
         config: &Socks5HandlerConfig,
         wanted: &Address,
-        client: Exchange,
+        mut client: Exchange,
         access: &Access,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
         let longest = config.udp_buffer_size;
         let way = match wanted.port {
-            0 => self.association(longest, access, stop).await.map(|way| (way, None)),
+            0 => {
+                let way = self.association(longest, access, client.departed(), stop).await;
+                way.map(|way| (way, None))
+            }
             _ => self.bound(wanted, longest).map(|(way, local)| (way, Some(local))),
         };
         let (packets, local) = match way {
@@ -101,12 +108,16 @@ impl Handler {
     pub(super) async fn udp_associate(
         &self,
         config: &Socks5HandlerConfig,
-        client: Exchange,
+        mut client: Exchange,
         access: &Access,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
         let refusal = Reply::new(reply::FAILURE).encode();
-        let packets = match self.association(config.udp_buffer_size, access, stop).await {
+        let packets = {
+            let longest = config.udp_buffer_size;
+            self.association(longest, access, client.departed(), stop).await
+        };
+        let packets = match packets {
             Ok(packets) => packets,
             Err(error) => return self.refused(client, refusal, error).await,
         };
@@ -135,7 +146,7 @@ impl Handler {
         &self,
         config: &RelayHandlerConfig,
         request: &relay::Request,
-        client: Exchange,
+        mut client: Exchange,
         access: &Access,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
@@ -143,7 +154,8 @@ impl Handler {
         let wanted = request.address.clone().unwrap_or_default();
         let way = match wanted.listen() {
             ListenAddr { host: None, port: 0 } => {
-                self.association(longest, access, stop).await.map(|way| (way, None))
+                let way = self.association(longest, access, client.departed(), stop).await;
+                way.map(|way| (way, None))
             }
             _ => self.bound(&wanted, longest).map(|(way, local)| (way, Some(local))),
         };

@@ -27,9 +27,12 @@ pub enum HandlerError {
     /// A request that a proxy cannot serve.
     #[error("{0:?} is not something to connect to")]
     BadTarget(String),
-    /// No credentials, or wrong ones.
-    #[error("missing or wrong credentials")]
+    /// No credentials, where there are users.
+    #[error("no credentials")]
     Unauthorized,
+    /// Credentials of nobody.
+    #[error("wrong credentials")]
+    WrongPassword,
     /// A target that the service's bypasses match.
     #[error("the service's bypass does not let anybody there")]
     Bypassed,
@@ -70,7 +73,7 @@ impl HandlerError {
             Self::Slow => "slow",
             Self::Malformed(_) | Self::BadTarget(_) => "bad_request",
             Self::Disabled(_) | Self::NoDatagrams => "unsupported",
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized | Self::WrongPassword => "unauthorized",
             Self::Bypassed => "bypassed",
             Self::NotBound(_) => "bind_failed",
             Self::ClientGone(_) => "client_gone",

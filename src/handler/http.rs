@@ -42,10 +42,17 @@ impl Handler {
         let head = &read.value;
         let keep = head.headers.get("proxy-connection").is_some_and(|v| v == "keep-alive");
         if let Some(users) = &config.users {
-            match auth::basic(users, head.headers.get("proxy-authorization")) {
-                Some(user) => access.user = Some(user),
+            let given = head.headers.get("proxy-authorization");
+            match auth::basic(users, given) {
+                Some(user) => {
+                    self.passwords.right(access.peer.ip());
+                    access.user = Some(user);
+                }
                 None => {
                     self.metrics.auth_failures.inc();
+                    if given.is_some() {
+                        self.brake(access.peer.ip(), client.departed(), stop).await?;
+                    }
                     refuse(client, refusal(Refusal::Unauthorized, config, keep).as_bytes()).await;
                     return Err(HandlerError::Unauthorized);
                 }
@@ -72,11 +79,12 @@ impl Handler {
             let client = client.into_io(&read.bytes);
             return Box::pin(self.forward(config, client, access, stop)).await.map(Exchanged::Done);
         }
-        match self.connect(&target, access, stop).await {
+        match self.connect(&target, access, client.departed(), stop).await {
             Ok(upstream) => {
                 answered(&mut client, &reply::established(config), stop).await?;
                 Ok(Exchanged::Tunnel(client.into_io(read.leftover()), upstream))
             }
+            Err(e @ HandlerError::ClientGone(_)) => Err(e),
             Err(e) => {
                 refuse(client, refusal(Refusal::Unavailable, config, keep).as_bytes()).await;
                 Err(e)
@@ -106,7 +114,20 @@ async fn read_head(client: &mut AsyncIo) -> Result<Read<RequestHead>, HandlerErr
 }
 
 fn target_of(head: &RequestHead) -> Result<Target, HandlerError> {
+    host_of(head.headers.count("host"), head.headers.get("host"))?;
     target_of_parts(&head.method, &head.target, head.headers.get("host"))
+}
+
+/// Refuses several Host fields, and one that is none (RFC 9112 3.2), also where another part of the
+/// request says what it is for: a server behind us may go by either.
+fn host_of(fields: usize, host: Option<&str>) -> Result<(), HandlerError> {
+    let bad = |text: &str| HandlerError::BadTarget(text.chars().take(200).collect());
+    match (fields, host) {
+        (0, _) | (1, Some("")) => Ok(()),
+        (1, Some(host)) => Target::parse(host, Some(80)).map(drop).map_err(|_| bad("a bad Host")),
+        (1, None) => Err(bad("a Host that is no text")),
+        _ => Err(bad("several Host fields")),
+    }
 }
 
 /// What a request asks for: CONNECT's authority, the authority of an absolute `http` URL, or the
@@ -181,13 +202,8 @@ mod tests {
         let key = ServiceKey::new(Origin::Files, "s");
         let metrics = Metrics::new().unwrap().service(&key);
         let stopping = CancellationToken::new();
-        let context = HandlerContext {
-            dialer: Arc::new(Silent),
-            metrics,
-            clients: Arc::default(),
-            key,
-            stopping,
-        };
+        let (dialer, clients, passwords) = (Arc::new(Silent), Arc::default(), Arc::default());
+        let context = HandlerContext { dialer, metrics, clients, key, stopping, passwords };
         Handler::build(&config, context).unwrap()
     }
 
@@ -256,6 +272,17 @@ mod tests {
             ("GET /?u=http://c/ HTTP/1.1\r\nHost: b\r\n\r\n", Some("b:80")),
             ("GET / HTTP/1.1\r\nHost: bad!\r\n\r\n", None),
             ("GET / HTTP/1.0\r\n\r\n", None),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: \r\n\r\n", Some("a:1")),
+            // RFC 9112 3.2: one Host, of one host.
+            ("GET / HTTP/1.1\r\nHost: b\r\nHost: b\r\n\r\n", None),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\nhost: c\r\n\r\n", None),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", None),
+            ("GET http://a/ HTTP/1.1\r\nHost: u@a\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", None),
+            ("CONNECT \u{ff45}vil.example:1 HTTP/1.1\r\n\r\n", None),
+            ("CONNECT e%76il.example:1 HTTP/1.1\r\n\r\n", None),
+            ("CONNECT 127.1:1 HTTP/1.1\r\n\r\n", None),
         ] {
             assert_eq!(asked(request).as_deref(), target, "{request}");
         }

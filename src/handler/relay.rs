@@ -11,8 +11,9 @@ use super::talk::Refused;
 use super::{Access, Exchanged, Handler, HandlerError, auth};
 use crate::base::{Network, Target};
 use crate::config::model::RelayHandlerConfig;
-use crate::io::{BoxIo, Exchange};
-use crate::proto::relay::{Request, Response, command, status};
+use crate::io::{BoxIo, Exchange, ReadError};
+use crate::proto::address::AddressError;
+use crate::proto::relay::{RelayError, Request, Response, command, status};
 use crate::route::RouteError;
 
 /// The longest request: its header, and features of 64 KiB together.
@@ -31,12 +32,15 @@ impl Handler {
         let asking = ask(config, &mut client, access);
         let request = match self.heard(config.read_timeout, stop, asking).await {
             Ok(request) => request,
-            Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
+            Err(refused) => return self.unproven(client, refused, access, stop).await,
         };
+        if access.user.is_some() {
+            self.passwords.right(access.peer.ip());
+        }
         let answer = |status| Response::new(status).encode();
         // As GOST: a forwarder goes its own way, whatever the client wants.
         if config.forward.is_some() {
-            return match self.forward_to(request.network, access, stop).await {
+            return match self.forward_to(request.network, access, client.departed(), stop).await {
                 Ok(upstream) => {
                     let client = self.told(client, &answer(status::OK), stop).await?;
                     Ok(relayed(request.network, client, upstream))
@@ -64,8 +68,8 @@ impl Handler {
             return self.refused(client, answer(status::FORBIDDEN), error).await;
         }
         let upstream = match request.network {
-            Network::Tcp => self.connect(&target, access, stop).await,
-            Network::Udp => self.datagrams(&target, access, stop).await,
+            Network::Tcp => self.connect(&target, access, client.departed(), stop).await,
+            Network::Udp => self.datagrams(&target, access, client.departed(), stop).await,
         };
         match upstream {
             Ok(upstream) => {
@@ -83,7 +87,15 @@ async fn ask(
     client: &mut Exchange,
     access: &mut Access,
 ) -> Result<Request, Refused> {
-    let request: Request = client.read(MAX_MESSAGE).await.map_err(HandlerError::unreadable)?;
+    let request: Request = client.read(MAX_MESSAGE).await.map_err(|error| {
+        let answer = match &error {
+            ReadError::Malformed(RelayError::Address(AddressError::Host)) => {
+                Response::new(status::BAD_REQUEST).encode()
+            }
+            _ => Vec::new(),
+        };
+        Refused { error: HandlerError::unreadable(error), answer }
+    })?;
     if let Some(users) = &config.users {
         let proven = request
             .auth
@@ -91,7 +103,11 @@ async fn ask(
             .filter(|login| auth::proves(users, &login.username, login.password.expose()));
         let Some(login) = proven else {
             let answer = Response::new(status::UNAUTHORIZED).encode();
-            return Err(Refused { error: HandlerError::Unauthorized, answer });
+            let error = match request.auth {
+                Some(_) => HandlerError::WrongPassword,
+                None => HandlerError::Unauthorized,
+            };
+            return Err(Refused { error, answer });
         };
         access.user = Some(login.username.clone());
     }

@@ -6,8 +6,8 @@ use super::talk::Refused;
 use super::{Access, Exchanged, Handler, HandlerError};
 use crate::base::Network;
 use crate::config::model::Socks4HandlerConfig;
-use crate::io::{BoxIo, Exchange};
-use crate::proto::socks4::{CONNECT, Reply, Request, reply};
+use crate::io::{BoxIo, Exchange, ReadError};
+use crate::proto::socks4::{CONNECT, Reply, Request, Socks4Error, reply};
 
 /// The longest request: user id and name of 255 bytes each.
 const MAX_MESSAGE: usize = 8 + 256 + 256;
@@ -24,8 +24,14 @@ impl Handler {
         let mut client = Exchange::new(client);
         let refusal = |code| Reply(code).encode().to_vec();
         let asking = async {
-            let request: Request =
-                client.read(MAX_MESSAGE).await.map_err(HandlerError::unreadable)?;
+            let request: Request = client.read(MAX_MESSAGE).await.map_err(|error| {
+                // No host can be like that, so none is reached.
+                let answer = match &error {
+                    ReadError::Malformed(Socks4Error::Target) => refusal(reply::FAILED),
+                    _ => Vec::new(),
+                };
+                Refused { error: HandlerError::unreadable(error), answer }
+            })?;
             // A user id proves nothing, and every user has a password.
             if config.users.is_some() {
                 let answer = refusal(reply::UNAUTHORIZED);
@@ -46,7 +52,7 @@ impl Handler {
         if let Err(error) = self.check_target(Network::Tcp, &target) {
             return self.refused(client, refusal(reply::NOT_ALLOWED), error).await;
         }
-        match self.connect(&target, access, stop).await {
+        match self.connect(&target, access, client.departed(), stop).await {
             Ok(upstream) => self.granted(client, &refusal(reply::OK), upstream, stop).await,
             Err(error) => self.refused(client, refusal(reply::FAILED), error).await,
         }

@@ -29,8 +29,11 @@ impl Handler {
         let asking = ask(config, &mut client, access);
         let request = match self.heard(config.read_timeout, stop, asking).await {
             Ok(request) => request,
-            Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
+            Err(refused) => return self.unproven(client, refused, access, stop).await,
         };
+        if access.user.is_some() {
+            self.passwords.right(access.peer.ip());
+        }
         let refusal = |code| Reply::new(code).encode();
         match request.command {
             command::CONNECT => {}
@@ -61,7 +64,7 @@ impl Handler {
         if let Err(error) = self.check_target(Network::Tcp, &target) {
             return self.refused(client, refusal(reply::NOT_ALLOWED), error).await;
         }
-        match self.connect(&target, access, stop).await {
+        match self.connect(&target, access, client.departed(), stop).await {
             Ok(upstream) => self.granted(client, &refusal(reply::OK), upstream, stop).await,
             Err(error) => self.refused(client, refusal(reply::UNREACHABLE), error).await,
         }
@@ -90,7 +93,7 @@ async fn ask(
         let login: Login = client.read(MAX_MESSAGE).await.map_err(HandlerError::unreadable)?;
         if !auth::proves(users, &login.username, login.password.expose()) {
             let answer = LoginReply(false).encode().to_vec();
-            return Err(Refused { error: HandlerError::Unauthorized, answer });
+            return Err(Refused { error: HandlerError::WrongPassword, answer });
         }
         access.user = Some(login.username);
         client.write(&LoginReply(true).encode()).await.map_err(HandlerError::ClientGone)?;

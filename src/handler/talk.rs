@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::reply::refuse;
-use super::{Exchanged, Handler, HandlerError, cut};
+use super::{Access, Exchanged, Handler, HandlerError, cut};
 use crate::io::{BoxIo, Exchange};
 
 /// For the answer that grants: it has room at once, unless the client lets our answers to its pings
@@ -75,6 +75,20 @@ impl Handler {
         }
     }
 
+    /// The end of a client that was not heard to its end, or did not prove who it is.
+    pub(super) async fn unproven(
+        &self,
+        mut client: Exchange,
+        Refused { error, answer }: Refused,
+        access: &Access,
+        stop: &CancellationToken,
+    ) -> Result<Exchanged, HandlerError> {
+        if matches!(error, HandlerError::WrongPassword) {
+            self.brake(access.peer.ip(), client.departed(), stop).await?;
+        }
+        self.refused(client, answer, error).await
+    }
+
     /// Tells the client why not, ends its stream, and counts.
     pub(super) async fn refused(
         &self,
@@ -87,7 +101,10 @@ impl Handler {
                 cut(&mut client.into_io()).await;
                 return Err(error);
             }
-            HandlerError::Unauthorized => self.metrics.auth_failures.inc(),
+            HandlerError::Unauthorized | HandlerError::WrongPassword => {
+                self.metrics.auth_failures.inc()
+            }
+            HandlerError::ClientGone(_) => return Err(error),
             _ => {}
         }
         if !answer.is_empty() {

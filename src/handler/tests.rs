@@ -6,7 +6,10 @@ use tokio::task::JoinHandle;
 
 mod bind;
 mod datagrams;
+mod leaving;
+mod passwords;
 mod proxies;
+mod silence;
 
 use super::*;
 use crate::base::{ListenAddr, Origin, Secret};
@@ -107,6 +110,7 @@ fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Se
         clients: Arc::default(),
         key,
         stopping: stopping.clone(),
+        passwords: Arc::default(),
     };
     let handler = Handler::build(&config, context).unwrap();
     let (client, near) = duplex(size);

@@ -1,5 +1,6 @@
 //! An `Io` as tokio's traits, for handshakes and for hyper.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,6 +8,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{BoxIo, Chunk, Io, Prefixed};
+
+/// What a client may say before it is answered, in bytes, and still be heard leaving.
+const EARLY: usize = 16 * 1024;
 
 /// An [`Io`] with tokio's `AsyncRead` and `AsyncWrite`. Copies: use it for exchanges, not for bulk.
 ///
@@ -54,6 +58,35 @@ impl<I: Io> AsyncIo<I> {
     pub fn into_parts(mut self, leftover: &[u8]) -> (Chunk, I) {
         self.put_back(leftover);
         (self.read, self.io)
+    }
+
+    /// Returns when the peer has ended both directions, or has broken off. One that has only finished
+    /// sending may still want an answer: its FIN is no departure. What it sends is kept for the next
+    /// read, up to [`EARLY`] bytes and what comes with the last of them; behind that a departure
+    /// shows with the next write. Dropped before it is ready, it loses nothing.
+    pub async fn departed(&mut self) -> io::Error {
+        let mut finished = false;
+        poll_fn(|cx| {
+            if let Err(e) = self.io.upkeep(cx) {
+                return Poll::Ready(e);
+            }
+            while !finished && self.read.len() < EARLY {
+                let mut more = Chunk::new();
+                match ready!(self.io.poll_read(cx, &mut more)) {
+                    Err(e) => return Poll::Ready(e),
+                    Ok(()) if more.is_empty() && self.io.peer_closed() => {
+                        return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
+                    }
+                    Ok(()) if more.is_empty() => finished = true,
+                    Ok(()) if self.read.is_empty() => self.read = more,
+                    Ok(()) => {
+                        self.read = Chunk::from_slice(&[self.read.data(), more.data()].concat());
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

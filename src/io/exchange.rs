@@ -58,6 +58,11 @@ impl Exchange {
         }
     }
 
+    /// [`AsyncIo::departed`].
+    pub async fn departed(&mut self) -> io::Error {
+        self.io.departed().await
+    }
+
     /// The stream behind the messages.
     pub fn into_io(self) -> BoxIo {
         self.io.into_io(&self.seen)

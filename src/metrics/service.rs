@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::{
@@ -10,7 +11,7 @@ use prometheus::{
 };
 
 use super::{WAITS, opts};
-use crate::base::ServiceKey;
+use crate::base::{Bound, ServiceKey};
 
 const LABELS: &[&str] = &["namespace", "tunnel", "service"];
 
@@ -35,6 +36,7 @@ struct Families {
     refused: IntCounterVec,
     limited: IntCounterVec,
     dropped: IntCounterVec,
+    bounds: IntCounterVec,
     /// One value a key, so that a service that comes back while its old tunnels drain shares its
     /// series with them instead of losing them at their end.
     alive: Mutex<HashMap<ServiceKey, Weak<Inner>>>,
@@ -70,7 +72,12 @@ struct Inner {
     used: Mutex<BTreeSet<(Kind, &'static str)>>,
     /// Nodes and results that were counted. Nodes are configuration.
     nodes: Mutex<BTreeMap<String, BTreeSet<&'static str>>>,
+    /// When it was last said that a bound was reached.
+    said: Mutex<BTreeMap<Bound, Instant>>,
 }
+
+/// Between two warnings of one service that a bound is reached.
+const SAID: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -122,6 +129,24 @@ impl ServiceMetrics {
     /// Counts a datagram that went nowhere, by `adit_datagrams_dropped_total{reason}`.
     pub fn datagram_dropped(&self, reason: &'static str) {
         self.inner.count(Kind::Dropped, reason);
+    }
+
+    /// Counts that the service reached a bound of the process, by `adit_bound_reached_total{bound}`.
+    /// True if that is worth a line of the log: once a minute.
+    #[must_use]
+    pub fn bound_reached(&self, bound: Bound) -> bool {
+        self.inner.families.bounds.with_label_values(&[bound.as_str()]).inc();
+        let (mut said, now) = (self.inner.said.lock(), Instant::now());
+        let quiet = said.get(&bound).is_some_and(|last| now.duration_since(*last) < SAID);
+        if !quiet {
+            said.insert(bound, now);
+        }
+        !quiet
+    }
+
+    /// Whose they are.
+    pub fn key(&self) -> &ServiceKey {
+        &self.inner.key
     }
 
     /// Counts what became of a node of a chain or forwarder, by
@@ -193,7 +218,10 @@ impl Families {
 }
 
 impl ServiceFamilies {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(
+        registry: &Registry,
+        bounds: IntCounterVec,
+    ) -> Result<Self, prometheus::Error> {
         let with = |extra: &'static str| [LABELS, &[extra]].concat();
         let families = Families {
             bytes: IntCounterVec::new(opts("adit_bytes_total"), &with("direction"))?,
@@ -221,6 +249,7 @@ impl ServiceFamilies {
             refused: IntCounterVec::new(opts("adit_refused_total"), &with("reason"))?,
             limited: IntCounterVec::new(opts("adit_limiter_rejections_total"), &with("kind"))?,
             dropped: IntCounterVec::new(opts("adit_datagrams_dropped_total"), &with("reason"))?,
+            bounds,
             alive: Mutex::default(),
         };
         registry.register(Box::new(families.bytes.clone()))?;
@@ -252,6 +281,7 @@ impl ServiceFamilies {
                     families: families.clone(),
                     used: Mutex::default(),
                     nodes: Mutex::default(),
+                    said: Mutex::default(),
                 });
                 alive.insert(key.clone(), Arc::downgrade(&inner));
                 inner

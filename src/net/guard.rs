@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::RwLock;
 
+use crate::base::embedded::reached;
 use crate::base::{Network, Origin};
 use crate::config::model::Terms;
 
@@ -136,17 +137,18 @@ impl Guard {
         port: u16,
     ) -> Result<(), Denied> {
         let Some(config) = &self.config else { return Ok(()) };
-        let plain = unwrapped(ip);
-        if config.allow.iter().any(|net| net.contains(&plain) || net.contains(&ip)) {
+        let plain = reached(ip);
+        let allowed = |ip: IpAddr| config.allow.iter().any(|net| net.contains(&ip));
+        if allowed(ip) || plain.iter().all(allowed) {
             return Ok(());
         }
-        let denied = match fixed(plain) {
+        let denied = |plain: IpAddr| match fixed(plain) {
             // A tunnel's own listener is reachable for the tunnel, as in GOST's examples.
-            Some(Denied::Loopback) if ip == plain && self.local.has(origin, network, port) => {
-                return Ok(());
-            }
+            Some(Denied::Loopback) if ip == plain && self.local.has(origin, network, port) => None,
             Some(denied) => Some(denied),
-            None if config.own.iter().any(|own| unwrapped(*own) == plain) => Some(Denied::Own),
+            None if config.own.iter().any(|own| reached(*own).iter().any(|own| own == plain)) => {
+                Some(Denied::Own)
+            }
             None if config.deny.iter().any(|net| net.contains(&plain) || net.contains(&ip)) => {
                 Some(Denied::Listed)
             }
@@ -154,7 +156,7 @@ impl Guard {
                 self.surroundings.denies(plain).or_else(|| self.classes.denies(origin, [plain, ip]))
             }
         };
-        denied.map_or(Ok(()), Err)
+        plain.iter().find_map(denied).map_or(Ok(()), Err)
     }
 }
 
@@ -216,7 +218,8 @@ struct Found {
 impl Surroundings {
     /// Says which addresses the installation's Pods and their hosts have, and the API server.
     pub fn replace(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>) {
-        let set = |ips: Vec<IpAddr>| ips.into_iter().map(unwrapped).collect();
+        let plain = |ip: IpAddr| reached(ip).iter().collect::<Vec<_>>();
+        let set = |ips: Vec<IpAddr>| ips.into_iter().flat_map(plain).collect();
         *self.0.write() = Found { own: set(own), api_server: set(api_server) };
     }
 
@@ -237,23 +240,6 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// The address that a packet to `ip` really reaches: IPv4 in IPv6 clothes taken off
-/// (mapped ::ffff:0:0/96; compatible ::/96; translated ::ffff:0:0:0/96, RFC 2765; NAT64
-/// 64:ff9b::/96, RFC 6052, and 64:ff9b:1::/48 as a /96, RFC 8215; 6to4 2002::/16, RFC 3056).
-fn unwrapped(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 =
-        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] => v4(g, h),
-        [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..] => v4(g, h),
-        [0, 0, 0, 0, 0, 0] if (g, h) != (0, 0) && (g, h) != (0, 1) => v4(g, h),
-        [0x2002, high, low, ..] => v4(high, low),
-        _ => ip,
-    }
-}
-
 fn fixed(ip: IpAddr) -> Option<Denied> {
     match ip {
         IpAddr::V4(ip) => match ip.octets() {
@@ -262,7 +248,8 @@ fn fixed(ip: IpAddr) -> Option<Denied> {
             [0, ..] => Some(Denied::Unspecified),
             [169, 254, 169, 254] => Some(Denied::Metadata),
             [169, 254, ..] => Some(Denied::LinkLocal),
-            [100, 100, 100, 200] | [168, 63, 129, 16] => Some(Denied::Metadata),
+            // Alibaba, Azure, Oracle.
+            [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => Some(Denied::Metadata),
             [224..=239, ..] => Some(Denied::Multicast),
             [255, 255, 255, 255] => Some(Denied::Broadcast),
             _ => None,
@@ -271,10 +258,16 @@ fn fixed(ip: IpAddr) -> Option<Denied> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some(Denied::Unspecified),
         IpAddr::V6(ip) if ip.is_multicast() => Some(Denied::Multicast),
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(Denied::LinkLocal),
-        IpAddr::V6(ip) if ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => {
-            Some(Denied::Metadata)
-        }
-        IpAddr::V6(_) => None,
+        IpAddr::V6(ip) => match ip.segments() {
+            // Amazon keeps all of fd00:ec2::/32 for services of an instance: ::254 has its metadata,
+            // ::23 the credentials of a pod's identity.
+            [0xfd00, 0xec2, ..] => Some(Denied::Metadata),
+            // Google, Oracle, Scaleway.
+            [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+            | [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+            | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42] => Some(Denied::Metadata),
+            _ => None,
+        },
     }
 }
 

@@ -55,6 +55,11 @@ impl Headers {
         words.into_iter().any(|word| word.trim().eq_ignore_ascii_case(token))
     }
 
+    /// How many fields of a name there are, in any case.
+    pub fn count(&self, name: &str) -> usize {
+        self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).count()
+    }
+
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let fields = self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name));
         fields.filter_map(|(_, value)| std::str::from_utf8(value).ok()).map(str::trim)

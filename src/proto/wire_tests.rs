@@ -199,7 +199,8 @@ fn any_address() -> impl Strategy<Value = Address> {
     let host = prop_oneof![
         Just(None),
         any::<std::net::IpAddr>().prop_map(|ip| Some(Host::Ip(ip))),
-        "[a-z][a-z0-9.-]{0,252}".prop_map(|name| Some(Host::Name(name))),
+        "[a-z][a-z0-9-]{0,30}(\\.[a-z][a-z0-9-]{0,30}){0,6}\\.?"
+            .prop_map(|name| Some(Host::Name(name))),
     ];
     (host, any::<u16>()).prop_map(|(host, port)| Address { host, port })
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::error::RouteError;
+use super::request::Request;
 use super::select::{By, Hashed};
 use super::share::Deadline;
 use super::walk::{Blame, Failed, Goal, Walk};
@@ -33,10 +34,11 @@ impl Route {
         let until = Deadline::after(self.within);
         // There is no client to go by: all ports of a chain with strategy `hash` go one way.
         let hash = Hashed::Client(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let by = By { network: Network::Tcp, target: None, hash };
+        let request = Request::new(&self.origin);
+        let by = By { network: Network::Tcp, target: None, hash, verdicts: &request.verdicts };
         let plan: Vec<(&Hop, Vec<usize>)> =
             self.hops.iter().map(|hop| (hop, hop.nodes.order(&by))).collect();
-        self.tried(plan, until, &Port(addr)).await
+        self.tried(&request, plan, until, &Port(addr)).await
     }
 }
 

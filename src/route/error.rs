@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::request::MAX_DIALS;
 use crate::base::{ListenAddr, Target};
 use crate::connector::ConnectError;
 use crate::net::dial::DialError;
@@ -88,6 +89,9 @@ pub enum RouteError {
         /// Its name.
         node: String,
     },
+    /// The request has used up its dials.
+    #[error("the request has used up its {MAX_DIALS} dials")]
+    Dials,
     /// Every node of a forwarder is passed by.
     #[error("the bypasses leave no target")]
     NoTarget,
@@ -106,7 +110,7 @@ impl RouteError {
             Self::Session(error) => error.label(),
             Self::Stream { .. } => "handshake",
             Self::Slow { .. } => "timeout",
-            Self::NoTarget | Self::Port(_) => "other",
+            Self::Dials | Self::NoTarget | Self::Port(_) => "other",
         }
     }
 

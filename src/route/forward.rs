@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use tokio::time::timeout;
 
+use super::request::Request;
 use super::select::{By, Candidate, Choice, Hashed};
 use super::share::Deadline;
 use super::{Ask, Route, RouteError, To};
 use crate::base::{Network, Target};
 use crate::config::model::{ForwardConfig, ForwardNodeConfig, Standing};
-use crate::gate::bypass;
 use crate::io::BoxIo;
 
 /// The targets of a service and how they fare. The same rules as for the nodes of a chain.
@@ -32,7 +32,7 @@ impl Candidate for ForwardNodeConfig {
     }
 
     fn passed_by(&self, by: &By<'_>) -> bool {
-        bypass::matches(&self.bypasses, by.network, &self.target)
+        by.verdicts.matches(&self.bypasses, by.network, &self.target)
     }
 }
 
@@ -53,7 +53,8 @@ impl Forwarder {
         ask: &ForwardAsk<'_>,
     ) -> Result<(Target, BoxIo), (Option<Target>, RouteError)> {
         let until = Deadline::after(route.within);
-        let mut order = self.order(ask).into_iter();
+        let request = Request::new(&route.origin);
+        let mut order = self.order(ask, &request).into_iter();
         let mut last = (None, RouteError::NoTarget);
         while let Some(index) = order.next() {
             let Some(node) = self.0.node(index) else { continue };
@@ -62,12 +63,13 @@ impl Forwarder {
             let slow = || RouteError::Slow { node: node.name.clone() };
             let result = match order.len() {
                 // The route has its own limits.
-                0 => route.connect(&ask).await,
-                others => timeout(until.share(others).left(), route.connect(&ask))
+                0 => route.connect_for(&request, &ask).await,
+                others => timeout(until.share(others).left(), route.connect_for(&request, &ask))
                     .await
                     .unwrap_or_else(|_| Err(slow())),
             };
             match result {
+                Err(RouteError::Dials) => break,
                 Ok(io) => {
                     self.told(route, index, node, None);
                     return Ok((node.target.clone(), io));
@@ -84,9 +86,10 @@ impl Forwarder {
         Err(last)
     }
 
-    fn order(&self, ask: &ForwardAsk<'_>) -> Vec<usize> {
+    fn order(&self, ask: &ForwardAsk<'_>, request: &Request) -> Vec<usize> {
         let hash = ask.user.map_or(Hashed::Client(ask.client.ip()), Hashed::User);
-        self.0.order(&By { network: ask.network, target: None, hash })
+        let verdicts = &request.verdicts;
+        self.0.order(&By { network: ask.network, target: None, hash, verdicts })
     }
 
     fn told(

@@ -9,7 +9,6 @@ use super::error::RouteError;
 use super::select::{By, Candidate, Choice};
 use super::walk::Blame;
 use crate::config::model::{Bypass, ClientTls, DialerConfig, HopConfig, NodeConfig, Standing};
-use crate::gate::bypass;
 use crate::net::tls::{TlsClient, TlsClients, TlsError, nameless};
 use crate::transport::mux_pool::MuxPool;
 
@@ -133,6 +132,6 @@ impl Candidate for Node {
     }
 
     fn passed_by(&self, by: &By<'_>) -> bool {
-        by.target.is_some_and(|to| bypass::matches(&self.config.bypasses, by.network, to))
+        by.target.is_some_and(|to| by.verdicts.matches(&self.config.bypasses, by.network, to))
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::base::{Network, Target};
 use crate::config::model::{Selector, Standing, Strategy};
+use crate::gate::bypass::Verdicts;
 
 /// What is chosen from.
 pub(super) trait Candidate {
@@ -49,6 +50,8 @@ pub(super) struct By<'a> {
     pub(super) target: Option<&'a Target>,
     /// What strategy `hash` goes by.
     pub(super) hash: Hashed<'a>,
+    /// What bypasses said of the target before.
+    pub(super) verdicts: &'a Verdicts,
 }
 
 /// What strategy `hash` goes by.

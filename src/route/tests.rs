@@ -7,7 +7,7 @@ use tokio::time::Instant;
 mod bind;
 
 use super::*;
-use crate::base::{ListenAddr, ServiceKey};
+use crate::base::{Bound, ListenAddr, ServiceKey};
 use crate::config::model::{
     Bypass, ConnectorConfig, DialerConfig, ForwardConfig, ForwardNodeConfig, HopConfig,
     HttpConnectorConfig, ListenerConfig, NodeConfig, Pattern, Selector, Standing, Strategy,
@@ -121,6 +121,15 @@ fn built_with(
     hops: Vec<HopConfig>,
     dialer: Arc<dyn Dial>,
 ) -> Result<(Route, Metrics), NodeError> {
+    built_for(Origin::Files, retries, hops, dialer)
+}
+
+fn built_for(
+    origin: Origin,
+    retries: u32,
+    hops: Vec<HopConfig>,
+    dialer: Arc<dyn Dial>,
+) -> Result<(Route, Metrics), NodeError> {
     let forward = ForwardConfig::to("unused:1".parse().unwrap());
     let handler = HandlerConfig::Forward(crate::config::model::ForwardHandlerConfig {
         to: Arc::new(forward),
@@ -132,9 +141,9 @@ fn built_with(
     config.retries = retries;
     let metrics = Metrics::new().unwrap();
     let context = RouteContext {
-        origin: Origin::Files,
+        metrics: metrics.service(&ServiceKey::new(origin.clone(), "s")),
+        origin,
         dialer,
-        metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
         clients: Arc::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
@@ -243,7 +252,7 @@ async fn an_attempt_ends_with_the_dial_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_hop_that_the_target_passes_by_ends_the_chain() {
     let host = Pattern::Suffix("local".into());
-    let patterns = vec![TargetPattern { host, ports: None }];
+    let patterns = vec![TargetPattern { host, ports: None }].into();
     let mut second = hop("b");
     second.bypasses = vec![Arc::new(Bypass { patterns, ..Default::default() })];
     let mut first = hop("a");
@@ -419,7 +428,7 @@ async fn an_association_fails_over_as_a_stream_does() {
 #[tokio::test]
 async fn an_association_passes_no_hop_by() {
     let all = || {
-        let patterns = vec![TargetPattern { host: Pattern::Glob("*".into()), ports: None }];
+        let patterns = vec![TargetPattern { host: Pattern::Glob("*".into()), ports: None }].into();
         vec![Arc::new(Bypass { patterns, ..Default::default() })]
     };
     let mut hop = hop("well");
@@ -428,4 +437,80 @@ async fn an_association_passes_no_hop_by() {
     let tried = route(vec![hop]);
     assert!(tried.associates().await.is_ok());
     assert_eq!(tried.world.dialled(), "well");
+}
+
+/// How many requests have used up their dials.
+fn reached(metrics: &Metrics) -> u64 {
+    let series = format!("adit_bound_reached_total{{bound=\"{}\"}} ", Bound::Dials);
+    let text = metrics.encode().unwrap();
+    let count = text.lines().find_map(|line| line.strip_prefix(&series));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+/// How many dials a request costs, and how many were refused at the bound.
+async fn cost(origin: Origin, retries: u32, hops: Vec<HopConfig>) -> (usize, u64) {
+    let world = Arc::new(World::default());
+    let (route, metrics) = built_for(origin, retries, hops, world.clone()).unwrap();
+    let target = "refuses:1".parse().unwrap();
+    let client = ([10, 0, 0, 1], 1).into();
+    let ask = Ask { network: Network::Tcp, to: To::Target(&target), client, user: None };
+    let error = route.connect(&ask).await.err().unwrap();
+    assert_eq!(error.label(), "refused", "the last real failure is told");
+    let dials = world.dialled().split(' ').count();
+    (dials, reached(&metrics))
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_and_dials_of_a_tunnel_s_request_are_bounded_and_those_of_files_are_not() {
+    let tunnel = || Origin::tunnel("ns", "t");
+    let nodes = |n: usize| vec![hop(vec!["refuses"; n].join(" ").as_str())];
+    for (retries, hops, dials, bound) in [
+        (100, vec![], 11, 0),
+        (3, vec![], 4, 0),
+        (100, nodes(1), 11, 0),
+        (0, nodes(100), 32, 1),
+        (100, nodes(10), 32, 1),
+        (100, nodes(512), 32, 1),
+    ] {
+        let label = format!("{retries} retries, {} hops", hops.len());
+        assert_eq!(cost(tunnel(), retries, hops).await, (dials, bound), "{label}");
+    }
+    assert_eq!(cost(Origin::Files, 100, nodes(1)).await, (101, 0));
+    assert_eq!(cost(Origin::Files, 0, nodes(100)).await, (100, 0));
+}
+
+/// Each try walks all hops again.
+#[tokio::test(start_paused = true)]
+async fn every_hop_of_a_try_counts() {
+    let hops = vec![hop("a"), hop("b"), hop("mute")];
+    let world = Arc::new(World::default());
+    let (route, metrics) = built_for(Origin::tunnel("ns", "t"), 100, hops, world.clone()).unwrap();
+    let target = "target:1".parse().unwrap();
+    let client = ([10, 0, 0, 1], 1).into();
+    let ask = Ask { network: Network::Tcp, to: To::Target(&target), client, user: None };
+    // The proxy that stands for all of them says nothing about dead.
+    let dead = "dead:1".parse().unwrap();
+    assert!(route.connect(&ask).await.is_ok());
+    world.dialled();
+    assert!(route.connect(&Ask { to: To::Target(&dead), ..ask }).await.is_err());
+    assert_eq!(world.dialled().split(' ').count(), 10);
+    assert_eq!(reached(&metrics), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarder_s_targets_share_the_dials_of_a_request() {
+    let node = |_| ForwardNodeConfig {
+        name: "n".into(),
+        target: "refuses:1".parse().unwrap(),
+        bypasses: vec![],
+        standing: Standing::default(),
+    };
+    let selector = Selector { strategy: Strategy::Fifo, ..Default::default() };
+    let nodes = (0..40).map(node).collect();
+    let forwarder = Forwarder::new(&ForwardConfig { selector, nodes });
+    let world = Arc::new(World::default());
+    let (route, _) = built_for(Origin::tunnel("ns", "t"), 5, vec![], world.clone()).unwrap();
+    let ask = ForwardAsk { network: Network::Tcp, client: ([10, 0, 0, 1], 1).into(), user: None };
+    assert_eq!(forwarder.connect(&route, &ask).await.err().unwrap().1.label(), "refused");
+    assert_eq!(world.dialled().split(' ').count(), 32);
 }

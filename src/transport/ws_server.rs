@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::net::tls::{self, TlsServer};
 
 mod limits;
+mod path;
 mod policies;
 mod reject;
 mod session;

@@ -15,6 +15,7 @@ use crate::config::secrets::{SecretState, Secrets};
 /// Keys of a listener's metadata that are ours.
 const OURS: &[(&str, &str)] = &[
     ("trustedProxies", "gost believes every X-Forwarded-For"),
+    ("origins", "gost takes any Origin"),
     ("pingInterval", "gost's servers send no pings"),
     ("lingerTimeout", "gost cuts a half-closed tunnel after 10 s"),
 ];

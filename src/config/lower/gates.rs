@@ -87,7 +87,8 @@ fn lower_bypass(
         findings.warn(path, Reason::Accepted, "without matchers nothing is ever passed by");
     }
     let whitelist = bypass.whitelist || bypass.reverse;
-    Some(Bypass { name: bypass.name.clone(), whitelist, network: network.ok()?, patterns })
+    let (name, patterns) = (bypass.name.clone(), patterns.into());
+    Some(Bypass { name, whitelist, network: network.ok()?, patterns })
 }
 
 /// What is written and what the file holds; `None` after an error.
@@ -142,7 +143,12 @@ fn target_pattern(text: &str) -> Result<TargetPattern, String> {
         return Err(format!("{text:?}: of the wildcards there are only * and ? here"));
     }
     let host = if lower.contains(['*', '?']) {
-        Pattern::Glob(lower)
+        if !lower.is_ascii() {
+            return Err(format!(
+                "{text:?}: a host is of ASCII characters; write xn--... for others"
+            ));
+        }
+        Pattern::Glob(lower.trim_end_matches('.').into())
     } else if let Some(name) = lower.strip_prefix('.') {
         Pattern::Suffix(name_of(name, text)?)
     } else {
@@ -164,7 +170,9 @@ fn range(first: IpAddr, last: IpAddr, text: &str) -> Result<Pattern, String> {
 fn name_of(name: &str, text: &str) -> Result<String, String> {
     match name.trim_end_matches('.').parse() {
         Ok(Host::Name(name)) => Ok(name),
-        _ => Err(format!("{text:?} is neither an address, a CIDR, a range nor a name")),
+        _ => Err(format!(
+            "{text:?} is neither an address, a CIDR, a range nor a name (ASCII; xn--... for others)"
+        )),
     }
 }
 
@@ -204,6 +212,8 @@ mod tests {
             (".Example.com", Pattern::Suffix("example.com".into()), None),
             ("*.corp:1-1024", Pattern::Glob("*.corp".into()), Some((1, 1024))),
             ("*", Pattern::Glob("*".into()), None),
+            ("*.Corp.", Pattern::Glob("*.corp".into()), None),
+            ("Example.com.", Pattern::Name("example.com".into()), None),
             ("db?", Pattern::Glob("db?".into()), None),
         ] {
             assert_eq!(pattern(text), (host, ports), "{text}");
@@ -224,6 +234,14 @@ mod tests {
             "{a,b}.io",
             ".",
             "x:",
+            "b\u{fc}cher.de",
+            "*.b\u{fc}cher.de",
+            "\u{ff45}vil.example",
+            ".ev\u{ad}il.example",
+            "e%76il.example",
+            "evil..example",
+            "127.1",
+            "2130706433",
         ] {
             assert!(target_pattern(text).is_err(), "{text}");
         }

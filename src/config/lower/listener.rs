@@ -8,14 +8,14 @@ use super::chain::Routes;
 use super::gates::net;
 use super::scope::Scope;
 use super::{Mode, mux, tls};
-use crate::base::Reason;
+use crate::base::{Reason, Target};
 use crate::config::defaults;
 use crate::config::envelope::{ClassBound, Limit};
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, keys};
 use crate::config::model::{
-    ChainConfig, HostPattern, ListenerConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,
-    UdpListenerConfig, WsListenerConfig, WsPath,
+    ChainConfig, HostPattern, ListenerConfig, Origins, RtcpListenerConfig, TcpKeepalive,
+    TcpListenerConfig, UdpListenerConfig, WsListenerConfig, WsPath,
 };
 use crate::config::raw;
 use crate::config::types::{Family, LISTENERS};
@@ -183,6 +183,7 @@ fn ws(
         ping_interval,
         linger_timeout,
         trusted_proxies: trusted_proxies(metadata, findings),
+        origins: origins(metadata, findings),
         ..Default::default()
     })
 }
@@ -246,6 +247,34 @@ fn trusted_proxies(metadata: &mut Reader, findings: &mut Findings) -> Vec<IpNet>
     nets
 }
 
+/// `origins`: `*`, or origins as browsers write them (RFC 6454 6.2).
+fn origins(metadata: &mut Reader, findings: &mut Findings) -> Origins {
+    let names = ["origins"];
+    let path = metadata.path_of(&names).unwrap_or_default();
+    let mut listed = Vec::new();
+    let mut any = false;
+    for text in metadata.list(&names, findings) {
+        match text.as_str() {
+            "*" => any = true,
+            text if is_origin(text) => listed.push(text.to_ascii_lowercase()),
+            _ => findings.invalid(
+                &path,
+                format!("{text:?} is not an origin; write https://host or https://host:port, or *"),
+            ),
+        }
+    }
+    listed.sort();
+    listed.dedup();
+    if any { Origins::Any } else { Origins::Listed(listed) }
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return text == "null" };
+    let scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+    let host = Target::parse(host, Some(1)).is_ok_and(|target| target.host.is_some());
+    scheme && host
+}
+
 /// The names under which TCP keepalive is written.
 pub(super) struct Keepalive {
     pub(super) on: &'static str,
@@ -305,7 +334,8 @@ fn ws_path(metadata: &mut Reader, path: &str, findings: &mut Findings) -> Option
     } else if is_unclean(&text) {
         "a path cannot have empty, . or .. segments: no request would ever match it"
     } else {
-        return Some(WsPath(text));
+        // One spelling: see the listener, which keeps an escaped slash.
+        return Some(WsPath(text.replace("%2f", "%2F")));
     };
     findings.error(&at, Reason::PathNotAllowed, message);
     None

@@ -13,7 +13,7 @@ use crate::config::defaults;
 use crate::config::envelope::Map;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, SignedDuration, keys, settle};
-use crate::config::model::{Gates, ServiceConfig};
+use crate::config::model::{Gates, ListenerConfig, Origins, ServiceConfig};
 use crate::config::raw;
 
 /// A service, and where what it refers to was written.
@@ -129,7 +129,15 @@ fn lower(
     if listener.is_some() && handler.is_some() {
         settle(&[of_listener, of_handler, of_service], findings);
     }
-    let (listen, listener, handler, chain) = (listen?, listener?, handler?, chain?);
+    let (listen, mut listener, handler, chain) = (listen?, listener?, handler?, chain?);
+    // As GOST, where a page would have to know a password; a cluster's listener names its pages.
+    if let ListenerConfig::Ws(ws) = &mut listener
+        && ws.origins == Origins::default()
+        && handler.asks_for_users()
+        && scope.context.mode != Mode::Controller
+    {
+        ws.origins = Origins::Any;
+    }
     let on_loopback = matches!(&listen.host, Some(Host::Ip(ip)) if ip.is_loopback());
     if handler.is_open() && !on_loopback {
         let message = "an open proxy: whoever reaches it goes anywhere; add auth or an auther";

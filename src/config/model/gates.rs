@@ -1,11 +1,11 @@
 //! Who may come, where to, how fast.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::Patterns;
 use crate::base::{Network, Secret};
 
 /// What stands before a service's handler. Nothing by default.
@@ -48,40 +48,7 @@ pub struct Bypass {
     /// `network`: only of this network.
     pub network: Option<Network>,
     /// `matchers`; none never passes by.
-    pub patterns: Vec<TargetPattern>,
-}
-
-/// One of a bypass's matchers: a pattern for the host, and which ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetPattern {
-    /// The host.
-    pub host: Pattern,
-    /// The ports; networks and ranges of addresses are of all.
-    pub ports: Option<PortRange>,
-}
-
-/// A pattern for a target's host. Names are never resolved for it, as in GOST.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// An address or a CIDR.
-    Net(IpNet),
-    /// `first-last`, of one family.
-    Range(IpAddr, IpAddr),
-    /// A name, lower case.
-    Name(String),
-    /// `.name`: the name and everything below it; without the dot, lower case.
-    Suffix(String),
-    /// With `*` (any characters, dots too) and `?` (one), lower case.
-    Glob(String),
-}
-
-/// Ports from the first to the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// The lowest.
-    pub first: u16,
-    /// The highest.
-    pub last: u16,
+    pub patterns: Patterns,
 }
 
 /// Limits by GOST's keys. A client that an address or CIDR names has that limit (the longest prefix

@@ -218,6 +218,21 @@ impl HandlerConfig {
         }
     }
 
+    /// Whether nobody passes without credentials.
+    pub fn asks_for_users(&self) -> bool {
+        match self {
+            Self::Auto(auto) => {
+                let AutoHandlerConfig { http, socks4, socks5 } = auto;
+                http.users.is_some() && socks4.users.is_some() && socks5.users.is_some()
+            }
+            Self::Http(http) => http.users.is_some(),
+            Self::Socks4(socks) => socks.users.is_some(),
+            Self::Socks5(socks) => socks.users.is_some(),
+            Self::Relay(relay) => relay.users.is_some(),
+            Self::Forward(_) => false,
+        }
+    }
+
     /// A proxy that asks nobody who they are.
     pub fn is_open(&self) -> bool {
         match self {

@@ -118,6 +118,25 @@ pub struct WsListenerConfig {
     /// `trustedProxies` (ours): whose X-Forwarded-For counts, and whose PROXY headers; without any,
     /// nobody's X-Forwarded-For, and everybody's PROXY headers as in GOST.
     pub trusted_proxies: Vec<IpNet>,
+    /// `origins` (ours): which web pages may open a WebSocket here.
+    pub origins: Origins,
+}
+
+/// Which values of `Origin` an upgrade may have; every one may have none, and what is no browser sends
+/// none. A browser sends it with every WebSocket that a page opens, wherever the page is from
+/// (RFC 6455 10.2): without a rule any page may speak to a listener that its visitor reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// `*`.
+    Any,
+    /// These, in lower case.
+    Listed(Vec<String>),
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
 }
 
 impl Default for WsListenerConfig {
@@ -136,6 +155,7 @@ impl Default for WsListenerConfig {
             linger_timeout: defaults::LINGER_TIMEOUT,
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
+            origins: Origins::default(),
         }
     }
 }

@@ -95,7 +95,7 @@ impl Handler {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (key, metrics) = (self.key.clone(), self.metrics.clone());
-        let options = PipeOptions { idle: None, linger: self.linger };
+        let options = PipeOptions { idle: access.idle, linger: self.linger };
         async move {
             let _active = Active::new(&metrics);
             let (mut peer, mut client): (BoxIo, BoxIo) = (Box::new(peer), client);
@@ -111,6 +111,7 @@ impl Access {
     /// Of a tunnel from one who came to a client's port to the client.
     fn of_peer(&self, peer: SocketAddr) -> Self {
         let mut access = Self::new(peer, self.local, None);
+        access.idle = self.idle;
         access.user.clone_from(&self.user);
         access.target = Some(target(self.peer));
         access

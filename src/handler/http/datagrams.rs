@@ -21,9 +21,10 @@ impl Handler {
         access: &mut Access,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
-        let result = self.way_for_packets(config, &read.value, access, stop).await;
+        let result = self.way_for_packets(config, &read.value, &mut client, access, stop).await;
         let packets = match result {
             Ok(packets) => packets,
+            Err(error @ HandlerError::ClientGone(_)) => return Err(error),
             Err(error) => {
                 let answer = match &error {
                     HandlerError::NoDatagrams | HandlerError::Bypassed => Refusal::Forbidden,
@@ -41,6 +42,7 @@ impl Handler {
         &self,
         config: &HttpHandlerConfig,
         head: &RequestHead,
+        client: &mut AsyncIo,
         access: &mut Access,
         stop: &CancellationToken,
     ) -> Result<BoxIo, HandlerError> {
@@ -52,6 +54,6 @@ impl Handler {
         if let Some(target) = &access.target {
             self.check_target(Network::Udp, target)?;
         }
-        self.association(config.udp_buffer_size, access, stop).await
+        self.association(config.udp_buffer_size, access, client.departed(), stop).await
     }
 }

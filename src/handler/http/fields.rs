@@ -1,8 +1,9 @@
 //! Header fields of a message that is passed on.
 
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 /// The protocol that an upgrade asks for or announces.
@@ -21,6 +22,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))
         .filter_map(|word| word.trim().parse().ok())
+        .filter(|name| !is_for_everybody(name))
         .collect();
     for name in named {
         headers.remove(name);
@@ -43,6 +45,13 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Fields for every recipient, which are no connection options whoever says so (RFC 9110 7.6.1): what
+/// is asked for and what the body is must not get lost on the way.
+fn is_for_everybody(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 6] = [HOST, AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, EXPECT];
+    NAMES.contains(name) || name.as_str().starts_with("content-")
+}
+
 /// Asks for, or announces, an upgrade again after [`strip`].
 pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -52,6 +61,21 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_for_everybody_are_no_connection_options() {
+        let names = ["host", "content-length", "content-type", "authorization", "cookie"];
+        let mut headers = HeaderMap::new();
+        for name in names {
+            headers.append(CONNECTION, HeaderValue::from_static(name));
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        headers.append(CONNECTION, HeaderValue::from_static("close, HOST ,x-own"));
+        headers.insert("x-own", HeaderValue::from_static("1"));
+        strip(&mut headers);
+        assert!(names.iter().all(|name| headers.contains_key(*name)), "{headers:?}");
+        assert_eq!(headers.len(), names.len());
+    }
 
     #[test]
     fn fields_of_the_connection_stay_behind() {

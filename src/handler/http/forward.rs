@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use hyper::header::HOST;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,8 +22,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::counted::{Count, Counted};
-use super::{fields, target_of_parts};
+use super::counted::{Count, Counted, Watched};
+use super::{fields, host_of, target_of_parts};
 use crate::base::{CloseReason, Closed, Network, Target};
 use crate::config::model::HttpHandlerConfig;
 use crate::handler::{Access, Handler, HandlerError, auth, nothing};
@@ -74,12 +75,14 @@ impl Handler {
             config,
             access,
             stop,
-            count: Arc::default(),
+            count: Arc::new(Count::new()),
             started: sender,
             kept: Mutex::default(),
             failed: Mutex::default(),
         };
+        let client: BoxIo = Box::new(Watched { io: client, count: session.count.clone() });
         let reason = {
+            let mut silent = pin!(session.count.silent(access.idle));
             let serving = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(NEXT_REQUEST)
@@ -99,6 +102,7 @@ impl Handler {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => break CloseReason::Drained,
+                    () = silent.as_mut() => break CloseReason::Idle,
                     Some(task) = started.recv() => match task {
                         Started::Connection(task) => connections.push(task),
                         Started::Tunnel(task) => tunnels.push(task),
@@ -156,6 +160,11 @@ impl Session<'_> {
             && auth::basic(users, text("proxy-authorization")).is_none()
         {
             self.handler.metrics.auth_failures.inc();
+            if text("proxy-authorization").is_some() {
+                // hyper hears the client leave, and drops this.
+                let (client, leaves) = (self.access.peer.ip(), std::future::pending());
+                let _ = self.handler.brake(client, leaves, self.stop).await;
+            }
             return Err((StatusCode::PROXY_AUTHENTICATION_REQUIRED, HandlerError::Unauthorized));
         }
         if request.method() == Method::CONNECT {
@@ -163,6 +172,8 @@ impl Session<'_> {
             let url = request.uri().to_string();
             return Err((StatusCode::BAD_REQUEST, HandlerError::BadTarget(url)));
         }
+        let hosts = request.headers().get_all(HOST).iter().count();
+        host_of(hosts, text("host")).map_err(|e| (StatusCode::BAD_REQUEST, e))?;
         let target =
             target_of_parts(request.method().as_str(), &request.uri().to_string(), text("host"))
                 .map_err(|e| (StatusCode::BAD_REQUEST, e))?;
@@ -205,7 +216,12 @@ impl Session<'_> {
         {
             return Ok(sender);
         }
-        let io = self.handler.connect(target, self.access, self.stop).await?;
+        // hyper hears the client leave, and drops this.
+        let leaves = std::future::pending();
+        self.count.dialling(true);
+        let io = self.handler.connect(target, self.access, leaves, self.stop).await;
+        self.count.dialling(false);
+        let io = io?;
         let (count, metrics) = (self.count.clone(), self.handler.metrics.clone());
         // A `BoxIo`: after an upgrade the stream is found again by its type.
         let io: BoxIo = Box::new(Counted { io, count, metrics, writing: 0 });
@@ -227,7 +243,8 @@ impl Session<'_> {
 
     /// After a 101 from the target both ways are raw.
     fn tunnel(&self, client: hyper::upgrade::OnUpgrade, target: hyper::upgrade::OnUpgrade) {
-        let options = PipeOptions { idle: self.config.idle_timeout, linger: self.handler.linger };
+        let idle = self.config.idle_timeout.into_iter().chain(self.access.idle).min();
+        let options = PipeOptions { idle, linger: self.handler.linger };
         let stop = self.stop.clone();
         let tunnel = async move {
             let (Ok(client), Ok(target)) = tokio::join!(client, target) else { return };

@@ -92,7 +92,7 @@ fn http(udp: bool) -> HandlerConfig {
 /// Nobody goes to 10.0.0.0/8.
 fn bypasses() -> Gates {
     let host = Pattern::Net("10.0.0.0/8".parse().unwrap());
-    let patterns = vec![TargetPattern { host, ports: None }];
+    let patterns = vec![TargetPattern { host, ports: None }].into();
     let bypasses = vec![Arc::new(Bypass { patterns, ..Default::default() })];
     Gates { bypasses, ..Default::default() }
 }

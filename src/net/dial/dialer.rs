@@ -26,6 +26,10 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The head start of one address before the next one is tried too (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// The most addresses of one name that are tried, unless everything is allowed: a tenant's name server
+/// must not turn one dial into thousands.
+const MAX_ADDRESSES: usize = 16;
+
 /// Opens sockets: resolves, asks the guard about every address, tries one after the other.
 #[derive(Clone)]
 pub struct Dialer {
@@ -79,6 +83,9 @@ impl Dialer {
                 Ok(()) => allowed.push(SocketAddr::new(ip, target.port)),
                 Err(why) => denied = Some(why),
             }
+        }
+        if self.guard.is_on() {
+            allowed.truncate(MAX_ADDRESSES);
         }
         match (allowed.is_empty(), denied) {
             (true, Some(why)) => Err(DialError::EgressDenied { target: target.clone(), why }),

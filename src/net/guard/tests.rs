@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use super::*;
 
 fn guard() -> Guard {
@@ -33,6 +35,24 @@ fn addresses_of_the_place_are_denied_in_every_clothing() {
         ("fd00:ec2::254", Denied::Metadata),
         ("100.100.100.200", Denied::Metadata),
         ("168.63.129.16", Denied::Metadata),
+        ("192.0.0.192", Denied::Metadata),
+        ("fd20:ce::254", Denied::Metadata),
+        ("fd00:ec2::23", Denied::Metadata),
+        ("fd00:ec2::123", Denied::Metadata),
+        ("fd00:c1::a9fe:a9fe", Denied::Metadata),
+        ("fd00:42::42", Denied::Metadata),
+        ("64:ff9b:1::192.0.0.192", Denied::Metadata),
+        // NAT64 by prefixes of 48, 56 and 64 bits (RFC 6052 2.2).
+        ("64:ff9b:1:a9fe:a9:fe00::", Denied::Metadata),
+        ("64:ff9b:1:a9fe:a9:fe00:0:1", Denied::Metadata),
+        ("64:ff9b:1:a9:fe:a9fe::", Denied::Metadata),
+        ("64:ff9b:1::a9:fea9:fe00:0", Denied::Metadata),
+        ("64:ff9b:1:abcd::169.254.169.254", Denied::Metadata),
+        // Teredo's client and server, ISATAP.
+        ("2001:0:808:808:0:0:5601:5601", Denied::Metadata),
+        ("2001:0:a9fe:a9fe:0:0:f7f7:f7f7", Denied::Metadata),
+        ("2001:db8::5efe:169.254.169.254", Denied::Metadata),
+        ("2001:db8::200:5efe:127.0.0.1", Denied::Loopback),
         ("224.0.0.1", Denied::Multicast),
         ("ff02::1", Denied::Multicast),
         ("255.255.255.255", Denied::Broadcast),
@@ -48,6 +68,12 @@ fn addresses_of_the_place_are_denied_in_every_clothing() {
 #[test]
 fn the_cluster_and_the_world_are_allowed() {
     for ip in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "2001:db8::1", "fd12::1"] {
+        assert_eq!(verdict(ip), Ok(()), "{ip}");
+    }
+    // Addresses with another one in them are not denied for that.
+    for ip in
+        ["64:ff9b:1::8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:db8::5efe:8.8.8.8"]
+    {
         assert_eq!(verdict(ip), Ok(()), "{ip}");
     }
 }

@@ -31,7 +31,9 @@ fn choice(strategy: Strategy, nodes: Vec<Plain>) -> Choice<Plain> {
 
 fn names(choice: &Choice<Plain>, hash: Hashed<'_>) -> String {
     let target = "example.com:443".parse().unwrap();
-    let order = choice.order(&By { network: Network::Tcp, target: Some(&target), hash });
+    let verdicts = &Verdicts::default();
+    let by = By { network: Network::Tcp, target: Some(&target), hash, verdicts };
+    let order = choice.order(&by);
     order.into_iter().map(|index| choice.node(index).unwrap().name).collect()
 }
 
@@ -125,7 +127,7 @@ async fn a_node_s_own_limits_win_and_a_success_resets_them() {
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_bypass_matches_is_no_candidate() {
     let host = Pattern::Suffix("example.com".into());
-    let patterns = vec![TargetPattern { host, ports: None }];
+    let patterns = vec![TargetPattern { host, ports: None }].into();
     let mut passed_by = node("a");
     passed_by.bypasses = vec![Arc::new(Bypass { patterns, ..Default::default() })];
     assert_eq!(order(&choice(Strategy::Fifo, vec![passed_by, node("b")])), "b");

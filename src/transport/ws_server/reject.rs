@@ -13,6 +13,10 @@ pub(super) enum Rejection {
     NotFound,
     /// HTTP/1.1 without a Host (RFC 9112 section 3.2).
     NoHost,
+    /// Several Hosts, or one that is none (the same section).
+    BadHost,
+    /// The listener's `origins` do not name the page.
+    Origin,
     /// The path is a service's, the request is not a WebSocket handshake.
     NotWebSocket,
     /// It would be one if it were a GET.
@@ -28,7 +32,8 @@ impl Rejection {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
-            Self::NoHost | Self::NotWebSocket | Self::NotGet => "bad_request",
+            Self::Origin => "forbidden_origin",
+            Self::NoHost | Self::BadHost | Self::NotWebSocket | Self::NotGet => "bad_request",
             Self::Misdirected => "misdirected",
             Self::Busy => "busy",
         }
@@ -40,6 +45,11 @@ impl Rejection {
             Self::NoHost => {
                 (StatusCode::BAD_REQUEST, "400 Bad Request: missing required Host header")
             }
+            Self::BadHost => (StatusCode::BAD_REQUEST, "400 Bad Request: malformed Host header"),
+            Self::Origin => (
+                StatusCode::FORBIDDEN,
+                "Forbidden: the listener's origins do not name the Origin of this request\n",
+            ),
             Self::NotWebSocket => (StatusCode::BAD_REQUEST, "Bad Request\n"),
             Self::NotGet => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request\n"),
@@ -62,12 +72,12 @@ impl IntoResponse for Rejection {
             Self::NotWebSocket | Self::NotGet => {
                 headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
             }
-            Self::NoHost | Self::Misdirected | Self::Busy => {
+            Self::NoHost | Self::BadHost | Self::Misdirected | Self::Busy => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::NotFound => {}
+            Self::NotFound | Self::Origin => {}
         }
-        if self != Self::NoHost {
+        if !matches!(self, Self::NoHost | Self::BadHost) {
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         response

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::WsEndpoint;
+use super::path::is_unclean;
 use super::policies::Policies;
 use crate::config::model::{HostPattern, WsListenerConfig};
 use crate::io::Accept;
@@ -134,6 +135,9 @@ impl WsTable {
 
     /// The service for a Host header (with or without port) and a decoded path.
     pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Found>> {
+        if is_unclean(path) {
+            return None;
+        }
         let name = name_of(host);
         let exact = self.exact.get(&name);
         let wildcard = name.split_once('.').and_then(|(_, rest)| self.wildcard.get(rest));
@@ -238,6 +242,9 @@ mod tests {
             ("a.example.com", "/sub", "-"),
             ("a.example.com", "/WS", "-"),
             ("a.example.com", "/ws/", "-"),
+            ("a.example.com", "/sub/../ws", "-"),
+            ("a.example.com", "/sub//y", "-"),
+            ("a.example.com", "/sub%2Fy", "-"),
         ] {
             assert_eq!(found(&table, host, path), name, "{host} {path}");
         }

@@ -10,20 +10,22 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
-use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::path;
 use super::reject::Rejection;
 use super::session;
 use super::table::Endpoint;
 use super::{Connection, Shared};
+use crate::base::Target;
+use crate::config::model::Origins;
 use crate::io::{BoxIo, Chunk, Inbound, Io, Prefixed};
 use crate::net::dial::set_keepalive;
 use crate::transport::arrival::forwarded_client;
@@ -54,13 +56,8 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
         parts: &mut Parts,
         shared: &Arc<Shared>,
     ) -> Result<Self, Rejection> {
-        let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        // The target's authority wins over the header (RFC 9112 section 3.2.2).
-        let host = parts.uri.authority().map(|authority| authority.as_str()).or(header);
-        if host.is_none() && parts.version == Version::HTTP_11 {
-            return Err(Rejection::NoHost);
-        }
-        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
+        let host = host(parts)?;
+        let path = path::decoded(parts.uri.path());
         let table = shared.table.load();
         let Some(found) = table.find(host.unwrap_or_default(), &path) else {
             tracing::debug!(host, path = &*path, "no service has this host and path");
@@ -73,7 +70,7 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
             return Err(Rejection::Misdirected);
         }
         let endpoint = &found.endpoint;
-        let accept_key = checked(&parts.method, &parts.headers)?;
+        let accept_key = checked(&parts.method, &parts.headers, &endpoint.config.origins)?;
         let place = endpoint.upgrading.clone().try_acquire_owned().map_err(|_| Rejection::Busy)?;
         connection.permit.lock().take();
         let client = endpoint.trust.client(connection.peer, connection.named);
@@ -83,8 +80,34 @@ impl FromRequestParts<Arc<Shared>> for Upgrade {
     }
 }
 
-/// gorilla/websocket's checks in its order; the value of Sec-WebSocket-Accept. Any Origin will do.
-fn checked(method: &Method, headers: &HeaderMap) -> Result<String, Rejection> {
+/// What a request is for: its target's authority, which wins over the header (RFC 9112 section 3.2.2),
+/// or its Host. There is one Host, and it is a host with or without a port (section 3.2).
+fn host(parts: &Parts) -> Result<Option<&str>, Rejection> {
+    let is_host = |text: &str| text.is_empty() || Target::parse(text, Some(80)).is_ok();
+    let mut fields = parts.headers.get_all(HOST).iter();
+    let header = match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => return Err(Rejection::BadHost),
+        (Some(field), None) => Some(field.to_str().map_err(|_| Rejection::BadHost)?),
+        (None, _) if parts.version == Version::HTTP_11 => return Err(Rejection::NoHost),
+        (None, _) => None,
+    };
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    if !header.into_iter().chain(authority).all(is_host) {
+        return Err(Rejection::BadHost);
+    }
+    Ok(authority.or(header))
+}
+
+/// Whether every page that this request says it is from may open a WebSocket.
+fn may_come(headers: &HeaderMap, origins: &Origins) -> bool {
+    let Origins::Listed(listed) = origins else { return true };
+    headers.get_all(ORIGIN).iter().all(|origin| {
+        listed.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
+    })
+}
+
+/// gorilla/websocket's checks in its order; the value of Sec-WebSocket-Accept.
+fn checked(method: &Method, headers: &HeaderMap, origins: &Origins) -> Result<String, Rejection> {
     if !has_token(headers, CONNECTION.as_str(), "upgrade")
         || !has_token(headers, UPGRADE.as_str(), "websocket")
     {
@@ -95,6 +118,9 @@ fn checked(method: &Method, headers: &HeaderMap) -> Result<String, Rejection> {
     }
     if !has_token(headers, "sec-websocket-version", "13") {
         return Err(Rejection::NotWebSocket);
+    }
+    if !may_come(headers, origins) {
+        return Err(Rejection::Origin);
     }
     let key = headers.get("sec-websocket-key").ok_or(Rejection::NotWebSocket)?;
     match STANDARD.decode(key) {
@@ -199,4 +225,87 @@ fn framed(stream: impl Io, early: Chunk, endpoint: &Endpoint) -> BoxIo {
         return Box::new(WsIo::server(stream, ping));
     }
     Box::new(WsIo::server(Prefixed::new(early, stream), ping))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(target: &str, hosts: &[&str]) -> Parts {
+        let mut request = hyper::Request::builder().uri(target);
+        for host in hosts {
+            request = request.header(HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_request_has_one_host_and_that_is_one() {
+        for (target, hosts, expected) in [
+            ("/x", &["a"][..], Ok(Some("a"))),
+            ("/x", &["a.example.:80"], Ok(Some("a.example.:80"))),
+            ("/x", &["[::1]:80"], Ok(Some("[::1]:80"))),
+            ("/x", &[""], Ok(Some(""))),
+            ("http://a:1/x", &["b"], Ok(Some("a:1"))),
+            ("/x", &[], Err(Rejection::NoHost)),
+            ("http://a/x", &[], Err(Rejection::NoHost)),
+            ("/x", &["a", "a"], Err(Rejection::BadHost)),
+            ("/x", &["a", "b"], Err(Rejection::BadHost)),
+            ("http://a/x", &["a", "b"], Err(Rejection::BadHost)),
+            ("/x", &["u@a"], Err(Rejection::BadHost)),
+            ("http://u:p@a/x", &["a"], Err(Rejection::BadHost)),
+            ("http://a/x", &["u@a"], Err(Rejection::BadHost)),
+            ("/x", &["a, b"], Err(Rejection::BadHost)),
+            ("/x", &["a b"], Err(Rejection::BadHost)),
+            ("/x", &["a/b"], Err(Rejection::BadHost)),
+            ("/x", &["a%2eb"], Err(Rejection::BadHost)),
+            ("/x", &["a:http"], Err(Rejection::BadHost)),
+            ("/x", &["\u{ff41}"], Err(Rejection::BadHost)),
+        ] {
+            assert_eq!(host(&parts(target, hosts)), expected, "{target} {hosts:?}");
+        }
+    }
+
+    fn upgraded(origins: &Origins, from: &[&str]) -> Result<String, Rejection> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        for origin in from {
+            headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        checked(&Method::GET, &headers, origins)
+    }
+
+    #[test]
+    fn a_page_comes_in_only_from_a_listed_origin() {
+        let none = Origins::default();
+        let listed = Origins::Listed(vec!["https://a.example".into(), "http://b:81".into()]);
+        for (origins, from, comes) in [
+            (&none, &[][..], true),
+            (&none, &["https://evil.example"], false),
+            (&none, &["null"], false),
+            (&none, &[""], false),
+            (&listed, &[], true),
+            (&listed, &["https://a.example"], true),
+            (&listed, &["HTTPS://A.example"], true),
+            (&listed, &["http://b:81"], true),
+            (&listed, &["http://a.example"], false),
+            (&listed, &["https://a.example:8443"], false),
+            (&listed, &["https://a.example.evil.example"], false),
+            (&listed, &["https://evil.example/https://a.example"], false),
+            (&listed, &["https://a.example, https://evil.example"], false),
+            (&listed, &["https://a.example", "https://evil.example"], false),
+            (&listed, &["null"], false),
+            (&Origins::Any, &["https://evil.example"], true),
+        ] {
+            let expected = if comes { Ok(()) } else { Err(Rejection::Origin) };
+            assert_eq!(upgraded(origins, from).map(drop), expected, "{origins:?} {from:?}");
+        }
+    }
 }

@@ -47,7 +47,7 @@ rlimiters: [{{name: rate, limits: ['$$ 0.5', '$ 0']}}]
     assert_eq!(more.nets, nets(&["10.0.0.1/32", "192.0.2.0/24"]));
     assert!(office.whitelist && more.whitelist);
     let bypass = &service.gates.bypasses[0];
-    assert_eq!((bypass.network, bypass.patterns.len()), (Some(Network::Udp), 3));
+    assert_eq!((bypass.network, bypass.patterns.list().len()), (Some(Network::Udp), 3));
     let [first, second] = &service.names.resolver.as_ref().unwrap().nameservers[..] else {
         panic!()
     };

@@ -1,5 +1,7 @@
 use super::*;
-use crate::config::model::{MuxConfig, TcpListenerConfig, UdpListenerConfig, WsListenerConfig};
+use crate::config::model::{
+    MuxConfig, Origins, TcpListenerConfig, UdpListenerConfig, WsListenerConfig,
+};
 
 fn listener(kind: &str, metadata: &str) -> ListenerConfig {
     let lowered = files(&format!(
@@ -35,6 +37,11 @@ fn every_alias_of_a_key_is_the_key() {
         ("{mux.version: 2}", "{mux: {version: '2'}}"),
         ("{mux.maxFrameSize: 100}", "{MUX: {maxframesize: 100}}"),
         ("{trustedProxies: [10.0.0.1, '::/0']}", "{trustedProxies: '::/0, 10.0.0.1/32'}"),
+        (
+            "{origins: ['https://A.example', 'http://b:81']}",
+            "{origins: 'http://b:81, https://a.example'}",
+        ),
+        ("{path: /a%2fb}", "{path: /a%2Fb}"),
     ] {
         assert_eq!(ws(one), ws(other), "{one} {other}");
         assert_ne!(ws(one), ws("{}"), "{one}");
@@ -105,4 +112,32 @@ fn a_remote_forward_listens_through_its_chain() {
     let ListenerConfig::Rtcp(rtcp) = &lowered.services[0].listener else { panic!() };
     assert_eq!(rtcp.chain.hops.len(), 1);
     assert!(lowered.services[0].chain.hops.is_empty());
+}
+
+/// A listener in files, and the same in a cluster.
+fn origins(handler: &str, metadata: &str) -> [Origins; 2] {
+    let text = format!(
+        "services: [{{name: a, addr: ':1', handler: {handler}, \
+         listener: {{type: ws, metadata: {metadata}}}}}]"
+    );
+    let of = |lowered: Lowered| match lowered.services.into_iter().next().map(|s| s.listener) {
+        Some(ListenerConfig::Ws(ws)) => ws.origins,
+        other => panic!("{other:?}"),
+    };
+    [files(&text).unwrap(), controller(&text).unwrap()].map(of)
+}
+
+#[test]
+fn pages_are_listed_but_in_files_whose_users_are_asked() {
+    let (open, proven) = ("{type: http}", "{type: http, auth: {username: u, password: p}}");
+    let none = Origins::default();
+    let listed = Origins::Listed(vec!["https://a.example".into()]);
+    assert_eq!(origins(open, "{}"), [none.clone(), none.clone()]);
+    assert_eq!(origins("{type: auto}", "{}"), [none.clone(), none.clone()]);
+    assert_eq!(origins(proven, "{}"), [Origins::Any, none]);
+    for handler in [open, proven] {
+        let metadata = "{origins: https://a.example}";
+        assert_eq!(origins(handler, metadata), [listed.clone(), listed.clone()]);
+        assert_eq!(origins(handler, "{origins: '*'}"), [Origins::Any, Origins::Any]);
+    }
 }

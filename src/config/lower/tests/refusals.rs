@@ -88,6 +88,13 @@ fn listeners_that_would_not_do_what_is_written() {
             at("listener.metadata.trustedProxies", "\"home\" is not an address or CIDR"),
         ),
         (
+            listener("ws", "{origins: [https://a.example/]}"),
+            at(
+                "listener.metadata.origins",
+                "\"https://a.example/\" is not an origin; write https://host or https://host:port, or *",
+            ),
+        ),
+        (
             "services: [{name: a, addr: ':1', listener: {type: tcp, chain: c}}]".into(),
             at(
                 "listener.chain",
