@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{Shared, State};
 use crate::io::{BoxIo, Chunk, Ending, Io, ended};
@@ -19,6 +19,10 @@ const ROUNDS: usize = 2;
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a peer may take nothing of the last frames, and how long they may take in all.
+const STANDSTILL: Duration = Duration::from_secs(5);
+const LAST_FRAMES: Duration = Duration::from_secs(30);
 
 /// Carries the session until the carrier breaks, the peer errs or is silent, somebody ends it, or
 /// nobody holds it any more; what broke it, if anything did.
@@ -52,6 +56,9 @@ pub(super) async fn run(
         state.session.fail();
     });
     driver.input.release();
+    if broken.is_none() {
+        let _ = timeout(LAST_FRAMES, driver.write_last()).await;
+    }
     driver.output.release();
     ended(&mut driver.carrier, ending, FAREWELL).await;
     broken
@@ -179,6 +186,21 @@ impl Driver {
             }
             Poll::Pending => Step::Idle,
         })
+    }
+
+    /// Writes the frames that were gathered. What they are of has ended, and the peer is to have it whole.
+    async fn write_last(&mut self) {
+        while !self.output.is_empty() {
+            let before = self.output.len();
+            let writing = poll_fn(|cx| match self.carrier.poll_write(cx, &mut self.output) {
+                Poll::Pending if self.output.len() == before => Poll::Pending,
+                Poll::Pending => Poll::Ready(Ok(())),
+                written => written,
+            });
+            if !matches!(timeout(STANDSTILL, writing).await, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 
     /// Fills the output; whether there was anything.

@@ -230,3 +230,51 @@ async fn what_waits_in_a_stream_is_bounded() {
     });
     assert!(full.await <= 400_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_has_sent_what_it_had_gathered() {
+    for restart in [false, true] {
+        let (ours, mut theirs) = duplex(1000);
+        let opener = Opener::start(Box::new(ours), config(1));
+        let mut io = AsyncIo::new(opener.open().await.unwrap());
+        let bytes = pattern(0, 100_000);
+        io.write_all(&bytes).await.unwrap();
+        drop(io);
+        // Everything is gathered, and most of it waits for the slow peer.
+        let streams = opener.count();
+        while streams() > 0 {
+            tokio::task::yield_now().await;
+        }
+        if restart {
+            opener.end(Ending::Restart);
+        }
+        drop(opener);
+        let (mut got, mut piece) = (Vec::new(), [0; 1000]);
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            match theirs.read(&mut piece).await.unwrap() {
+                0 => break,
+                n => got.extend_from_slice(&piece[..n]),
+            }
+        }
+        // SYN, two frames at least, FIN; nothing is cut within a frame.
+        assert!(got.len() > bytes.len(), "restart {restart}: {} bytes came", got.len());
+        assert_eq!(got[got.len() - 8..], [1, 1, 0, 0, 3, 0, 0, 0], "restart {restart}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_wait_long_for_a_peer_that_takes_nothing() {
+    let (ours, theirs) = duplex(1000);
+    let opener = Opener::start(Box::new(ours), config(1));
+    let mut io = AsyncIo::new(opener.open().await.unwrap());
+    io.write_all(&pattern(0, 100_000)).await.unwrap();
+    drop((io, opener));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut theirs = theirs;
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(1), theirs.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
+}

@@ -207,3 +207,29 @@ async fn a_stopped_listener_goes_on_for_the_streams_that_it_has() {
     assert!(listening.streams.recv().await.is_none(), "no stream for the new one");
     bind_udp(&listening.addr.to_string().parse().unwrap()).expect("the port is free");
 }
+
+#[tokio::test]
+async fn what_comes_for_a_stream_that_is_gone_does_not_wait_for_ever() {
+    let socket = bind_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let local = socket.local_addr().unwrap();
+    let shared = Arc::new(Shared {
+        socket,
+        local,
+        sources: Mutex::default(),
+        streams: AtomicUsize::new(0),
+        untouched: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
+        ended: Notify::new(),
+    });
+    let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s"));
+    let (sender, _streams) = mpsc::unbounded_channel();
+    let taker = Taker { accept: Arc::new(ToTest(sender)), config: kept_alive(), metrics };
+    let source = Arc::new(Source { addr: local, queue: Mutex::default() });
+    let io = SourceIo::new(shared.clone(), source.clone(), false);
+    shared.queue(&source, b"read by nobody", &taker).unwrap();
+    drop(io);
+    assert_eq!(shared.waiting.load(Ordering::Acquire), 0);
+    // The listener had found the source before its stream was gone.
+    assert!(shared.queue(&source, b"late", &taker).is_err());
+    assert_eq!(shared.waiting.load(Ordering::Acquire), 0);
+}
