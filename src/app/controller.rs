@@ -61,6 +61,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
             fronts,
             reserved: reserved.clone(),
             handshakes: Some(args.front_handshakes),
+            handshakes_of_source: Some(args.front_handshakes_per_source),
         },
         guard: Guard::controller(guard),
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),

@@ -139,9 +139,12 @@ pub struct ControllerArgs {
     /// The front port with TLS: wss and mwss, shared by hostnames and path
     #[arg(long, value_name = "ADDR", default_value = ":8443", env = "ADIT_FRONT_HTTPS")]
     pub front_https: ListenAddr,
-    /// WebSocket handshakes that may be in flight, 64 of one source address (or /64) at most
+    /// Handshakes that may be in flight on the front ports; a tunnel's own port has 128 of its own
     #[arg(long, value_name = "N", default_value_t = 1024, env = "ADIT_FRONT_HANDSHAKES")]
     pub front_handshakes: usize,
+    /// Those of one source address (or /64), on the front ports and on each other port
+    #[arg(long, value_name = "N", default_value_t = 64, env = "ADIT_FRONT_HANDSHAKES_PER_SOURCE")]
+    pub front_handshakes_per_source: usize,
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,

@@ -11,7 +11,7 @@ use super::desired::DesiredSet;
 use super::plan::Ports;
 use super::service::Services;
 use super::snapshot::Snapshot;
-use super::socket::{HANDSHAKES, Surroundings};
+use super::socket::Surroundings;
 use super::supervisor::{Drain, Supervisor};
 use crate::metrics::Metrics;
 use crate::net::dial::Dial;
@@ -46,13 +46,8 @@ impl Engine {
         let (drains, drained) = mpsc::channel(1);
         let tracker = TaskTracker::new();
         let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
-        let handshakes = options.ports.handshakes.unwrap_or(HANDSHAKES);
-        let surroundings = Surroundings::new(
-            &options.ports.fronts,
-            handshakes,
-            tracker.clone(),
-            options.metrics.clone(),
-        );
+        let surroundings =
+            Surroundings::new(&options.ports, tracker.clone(), options.metrics.clone());
         let guard = options.guard.clone();
         let supervisor = Supervisor {
             ports: options.ports,

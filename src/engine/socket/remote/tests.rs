@@ -13,7 +13,6 @@ use crate::config::model::{
     MuxConfig, NodeConfig, RelayConnectorConfig, RtcpListenerConfig, Selector, ServiceConfig,
     Standing as NodeStanding,
 };
-use crate::engine::socket::HANDSHAKES;
 use crate::engine::tests::{Doubles, forward};
 use crate::engine::{Claim, Desired, DesiredSet, Engine, EngineOptions, Ports, ServiceState};
 use crate::io::AsyncIo;
@@ -63,7 +62,7 @@ impl World {
         let (doubles, dialled) = Doubles::new();
         let mut services = doubles.services();
         let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
-        let around = Surroundings::new(&[], HANDSHAKES, tracker, metrics);
+        let around = Surroundings::new(&Ports::default(), tracker, metrics);
         let (key, config) = remote("first");
         let config = Arc::new(ServiceConfig { gates, ..(*config).clone() });
         services.prepare(&key, &config).unwrap();
