@@ -12,18 +12,22 @@ use crate::config::model::{Admission, Gates};
 mod bucket;
 pub mod bypass;
 mod connections;
+mod entry;
 mod limited;
 mod limits;
 mod requests;
 mod screened;
 mod tenant;
 mod traffic;
+mod unrequested;
 
 pub use connections::Place;
+pub use entry::{Berth, Entry};
 pub use limited::Limited;
 pub use screened::Screened;
-pub use tenant::{Berth, Namespace, Seat, Tenant};
+pub use tenant::{Namespace, Seat, Tenant};
 pub use traffic::Meter;
+pub use unrequested::{OF_NAMESPACE, OF_SESSION, source};
 
 use connections::Connections;
 use requests::Requests;

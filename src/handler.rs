@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
 use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
-use crate::gate::{Meter, bypass};
+use crate::gate::{Entry, Meter, bypass};
 use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
@@ -114,19 +114,20 @@ impl Handler {
 
     /// Serves one stream to its end, writes its access line and counts it. `stop` cuts it: the
     /// client gets Close 1012 if it came over a WebSocket. `meter` is for what the client sends
-    /// beside the stream, which is metered already.
+    /// beside the stream, which is metered already. `entry` has its place once the request is finished.
     ///
     /// # Errors
     /// [`HandlerError`], already logged and counted: there was no tunnel.
     pub async fn serve(
         &self,
         inbound: Inbound,
+        entry: Entry,
         meter: Option<Meter>,
         idle: Option<Duration>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
-        let mut access = Access::new(inbound.peer, inbound.local, meter);
+        let mut access = Access::new(inbound.peer, inbound.local, meter, entry);
         let result = self.tunnel(inbound.io, &mut access, idle, stop).await;
         self.metrics.ended(match &result {
             Ok(closed) => closed.reason.as_str(),
@@ -144,7 +145,15 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         // Boxed: an idle tunnel must not carry the space of its exchange along.
-        let exchanged = Box::pin(self.exchange(client, access, stop)).await?;
+        let displaced = access.entry.displaced();
+        let exchange = async {
+            tokio::select! {
+                biased;
+                exchanged = self.exchange(client, access, stop) => exchanged,
+                () = displaced => Err(HandlerError::Displaced),
+            }
+        };
+        let exchanged = Box::pin(exchange).await?;
         let (mut client, mut target, wrapped) = match exchanged {
             Exchanged::Tunnel(client, target) => (client, target, false),
             Exchanged::Datagrams(client, target) => (client, target, true),
@@ -180,6 +189,7 @@ impl Handler {
             HandlerConfig::Http(config) => self.http(config, client, access, stop).await,
             HandlerConfig::Forward(_) => {
                 let mut client = client;
+                self.requested(access)?;
                 match self.forward_to(self.network, access, stop).await {
                     Ok(target) => Ok(Exchanged::Tunnel(client, target)),
                     Err(HandlerError::Stopped) => {
@@ -190,6 +200,19 @@ impl Handler {
                 }
             }
         }
+    }
+
+    /// Whether it asks its clients what they want.
+    pub fn asks(&self) -> bool {
+        !matches!(self.config, HandlerConfig::Forward(_))
+    }
+
+    /// The client's request is finished, and it has proved who it is: the stream takes its place.
+    fn requested(&self, access: &mut Access) -> Result<(), HandlerError> {
+        access.entry.requested().map_err(|why| {
+            self.metrics.limited(why.as_str());
+            HandlerError::Limited
+        })
     }
 
     /// Whether the service lets its clients go to `target`. Asked before the dial; the refusal is

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,11 +15,13 @@ use super::flaw;
 use super::layout::RemoteBind;
 use super::open::{Connections, Open};
 use super::tenants::Tenants;
-use crate::base::ServiceKey;
+use crate::base::{Bound, ServiceKey};
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
-use crate::gate::{Berth, Gate, Limited, Meter, Place, Refused, Seat, Tenant};
+use crate::gate::{
+    Berth, Entry, Gate, Limited, Meter, OF_NAMESPACE, OF_SESSION, Place, Refused, Tenant,
+};
 use crate::handler::{Handler, HandlerContext};
-use crate::io::{Accept, Inbound, Serving, Surroundings};
+use crate::io::{Accept, Alarm, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
 use crate::net::tls::TlsServer;
@@ -30,6 +33,7 @@ pub(super) struct Service {
     handler: ArcSwap<Handler>,
     gate: ArcSwap<Gate>,
     tenant: Option<Arc<Tenant>>,
+    alarms: Arc<Alarms>,
     tls: ArcSwapOption<Tls>,
     /// Its streams are datagrams.
     datagrams: AtomicBool,
@@ -66,10 +70,21 @@ struct Pass {
     berth: Option<Arc<Berth>>,
 }
 
+/// How long a session may have had no finished request. It holds a place that others may need.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
 /// Takes the streams of one connection.
 struct Session {
     service: Arc<Service>,
     pass: Pass,
+    /// For streams without a finished request.
+    places: Arc<Semaphore>,
+}
+
+/// Of streams without a finished request.
+struct Alarms {
+    of_session: Alarm,
+    of_namespace: Alarm,
 }
 
 impl Service {
@@ -96,35 +111,53 @@ impl Service {
         &self,
         mut inbound: Inbound,
         pass: Pass,
+        of_session: Option<OwnedSemaphorePermit>,
     ) -> Option<impl Future<Output = ()> + use<>> {
         if let Err(why) = self.gate.load().request(inbound.peer.ip()) {
             self.refused(inbound.peer, why);
             return None;
         }
-        let taken = pass.berth.as_ref().and_then(Berth::take);
-        let seat = taken.is_none().then(|| self.seat()).transpose();
-        let seat = seat.map_err(|why| self.refused(inbound.peer, why)).ok()?;
+        let handler = self.handler.load_full();
+        let entry = match &self.tenant {
+            Some(tenant) => self.counted(Entry::new(tenant.clone(), inbound.peer.ip())),
+            None => Entry::free(),
+        };
+        let mut entry = entry.of(pass.berth.clone(), of_session);
+        if !handler.asks() {
+            entry.requested().map_err(|why| self.refused(inbound.peer, why)).ok()?;
+        }
         if let Some(meter) = &pass.meter {
             let datagrams = self.datagrams.load(Ordering::Relaxed);
             inbound.io = Box::new(Limited::new(inbound.io, meter.clone(), datagrams));
         }
-        let handler = self.handler.load_full();
         let meter = pass.meter.clone();
         let idle = self.tenant.as_ref().and_then(|tenant| tenant.idle_timeout());
         let stop = self.stop.clone();
         let serve = async move {
             // The handler logs and counts how it ends.
-            let _ = handler.serve(inbound, meter, idle, &stop).await;
-            drop((pass, taken, seat));
+            let _ = handler.serve(inbound, entry, meter, idle, &stop).await;
+            drop(pass);
         };
         Some(self.streams.track_future(serve))
     }
 
     /// The same in a task of its own.
-    fn spawn(&self, inbound: Inbound, pass: Pass) {
-        if let Some(serving) = self.serving(inbound, pass) {
+    fn spawn(&self, inbound: Inbound, pass: Pass, of_session: Option<OwnedSemaphorePermit>) {
+        if let Some(serving) = self.serving(inbound, pass, of_session) {
             self.tracker.spawn(serving);
         }
+    }
+
+    /// What has come among those without a finished request. Tells if another one gives way for it.
+    fn counted<T>(&self, (it, displaced): (T, bool)) -> T {
+        if displaced && let Some(count) = self.alarms.of_namespace.raise() {
+            let (service, limit) = (&self.key, OF_NAMESPACE);
+            tracing::warn!(
+                %service, limit, count,
+                "streams of the namespace without a finished request: the eldest give way"
+            );
+        }
+        it
     }
 
     /// Lets a connection in, or not.
@@ -136,21 +169,25 @@ impl Service {
         Some(Pass { meter, _place: place, _open: open, berth: None })
     }
 
-    /// A place within the limits of the tunnel's class.
-    fn seat(&self) -> Result<Option<Seat>, Refused> {
-        self.tenant.as_ref().map(Tenant::enter).transpose()
+    /// A session's way to its place within the limits of the tunnel's class.
+    fn berth(&self, peer: SocketAddr) -> Result<Option<Arc<Berth>>, Refused> {
+        let Some(tenant) = self.tenant.clone() else { return Ok(None) };
+        if self.handler.load().asks() {
+            return Ok(Some(self.counted(Berth::new(tenant, peer.ip()))));
+        }
+        Berth::seated(tenant).map(Some)
     }
 }
 
 impl Accept for Service {
     fn accept(&self, inbound: Inbound) {
         if let Some(pass) = self.enter(inbound.peer) {
-            self.spawn(inbound, pass);
+            self.spawn(inbound, pass, None);
         }
     }
 
     fn serve(&self, inbound: Inbound) -> Serving {
-        match self.enter(inbound.peer).and_then(|pass| self.serving(inbound, pass)) {
+        match self.enter(inbound.peer).and_then(|pass| self.serving(inbound, pass, None)) {
             Some(serving) => Box::pin(serving),
             None => Box::pin(std::future::ready(())),
         }
@@ -158,9 +195,9 @@ impl Accept for Service {
 
     fn session(self: Arc<Self>, peer: SocketAddr) -> Option<Arc<dyn Accept>> {
         let mut pass = self.enter(peer)?;
-        let seat = self.seat().map_err(|why| self.refused(peer, why)).ok()?;
-        pass.berth = seat.map(Berth::new);
-        Some(Arc::new(Session { service: self, pass }))
+        pass.berth = self.berth(peer).map_err(|why| self.refused(peer, why)).ok()?;
+        let places = Arc::new(Semaphore::new(OF_SESSION));
+        Some(Arc::new(Session { service: self, pass, places }))
     }
 
     fn surroundings(&self) -> Surroundings {
@@ -169,13 +206,26 @@ impl Accept for Service {
             cut: self.stop.clone(),
             hold: self.streams.token(),
             metrics: self.metrics.clone(),
+            places: Arc::new(Semaphore::new(OF_SESSION)),
+            over: Box::pin(std::future::pending()),
         }
     }
 }
 
 impl Accept for Session {
     fn accept(&self, inbound: Inbound) {
-        self.service.spawn(inbound, self.pass.clone());
+        // Whoever brings streams has waited for it.
+        let place = self.places.clone().try_acquire_owned().ok();
+        if self.places.available_permits() == 0
+            && let Some(count) = self.service.alarms.of_session.raise()
+        {
+            let (service, limit) = (&self.service.key, OF_SESSION);
+            tracing::warn!(
+                %service, peer = %inbound.peer, limit, count,
+                "streams of a session without a finished request: more of them wait"
+            );
+        }
+        self.service.spawn(inbound, self.pass.clone(), place);
     }
 
     fn session(self: Arc<Self>, _: SocketAddr) -> Option<Arc<dyn Accept>> {
@@ -183,7 +233,17 @@ impl Accept for Session {
     }
 
     fn surroundings(&self) -> Surroundings {
-        self.service.surroundings()
+        let berth = self.pass.berth.clone();
+        let over = Box::pin(async move {
+            let Some(berth) = berth else { return std::future::pending().await };
+            tokio::select! {
+                () = berth.gone().cancelled() => {}
+                () = tokio::time::sleep(FIRST_REQUEST) => if !berth.is_waiting() {
+                    std::future::pending().await
+                }
+            }
+        });
+        Surroundings { places: self.places.clone(), over, ..self.service.surroundings() }
     }
 }
 
@@ -200,6 +260,7 @@ pub(super) struct Services {
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
+    alarms: Arc<Alarms>,
     /// The policy of listeners that say nothing about TLS: one value, as long as the process.
     unowned: OnceLock<Arc<Tls>>,
     cut: CancellationToken,
@@ -209,7 +270,11 @@ impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
         let (tenants, running, prepared, unowned, cut) = Default::default();
-        Self { dialer, metrics, tracker, tenants, running, prepared, unowned, cut }
+        let alarms = Arc::new(Alarms {
+            of_session: Alarm::new(Bound::SessionStreams, &metrics),
+            of_namespace: Alarm::new(Bound::NamespaceStreams, &metrics),
+        });
+        Self { dialer, metrics, tracker, tenants, running, prepared, alarms, unowned, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -305,6 +370,7 @@ impl Services {
             handler: ArcSwap::new(handler),
             gate: ArcSwap::from_pointee(Gate::new(&config.gates)),
             tenant: self.tenants.get(&key.origin),
+            alarms: self.alarms.clone(),
             tls: ArcSwapOption::from(tls),
             datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::HandlerError;
 use crate::base::{Closed, ServiceKey, Target};
-use crate::gate::Meter;
+use crate::gate::{Entry, Meter};
 use crate::metrics::ServiceMetrics;
 
 /// What is known of a stream so far.
@@ -17,6 +17,8 @@ pub(super) struct Access {
     pub(super) local: SocketAddr,
     /// For what the client sends beside the stream.
     pub(super) meter: Option<Meter>,
+    /// Its way to its place.
+    pub(super) entry: Entry,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,
@@ -25,8 +27,13 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr, meter: Option<Meter>) -> Self {
-        Self { peer, local, meter, started: Instant::now(), user: None, target: None }
+    pub(super) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        meter: Option<Meter>,
+        entry: Entry,
+    ) -> Self {
+        Self { peer, local, meter, entry, started: Instant::now(), user: None, target: None }
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {

@@ -33,6 +33,7 @@ impl Handler {
             Ok(request) => request,
             Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
         };
+        self.requested(access)?;
         let answer = |status| Response::new(status).encode();
         // As GOST: a forwarder goes its own way, whatever the client wants.
         if config.forward.is_some() {

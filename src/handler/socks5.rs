@@ -31,6 +31,7 @@ impl Handler {
             Ok(request) => request,
             Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
         };
+        self.requested(access)?;
         let refusal = |code| Reply::new(code).encode();
         match request.command {
             command::CONNECT => {}

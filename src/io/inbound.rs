@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -54,4 +55,8 @@ pub struct Surroundings {
     pub hold: TaskTrackerToken,
     /// Where to count.
     pub metrics: ServiceMetrics,
+    /// For one more stream to be taken.
+    pub places: Arc<Semaphore>,
+    /// Ready when the connection is to end because others need what it holds.
+    pub over: Serving,
 }

@@ -18,6 +18,8 @@ pub enum Ending {
     Finished,
     /// This side goes away before the end (WebSocket: Close 1012, RFC 6455 7.4.1 and IANA).
     Restart,
+    /// This side needs what it holds for others (WebSocket: Close 1013).
+    Overload,
 }
 
 /// A full-duplex byte stream, polled by one task for both directions.

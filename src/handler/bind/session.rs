@@ -14,6 +14,7 @@ use super::{Port, target};
 use crate::base::CloseReason;
 use crate::config::defaults;
 use crate::config::model::MuxConfig;
+use crate::gate::Entry;
 use crate::handler::access::Active;
 use crate::handler::{Access, Exchanged, Handler, HandlerError, count, nothing};
 use crate::io::{BoxIo, Ending, Exchange, PipeOptions, pipe};
@@ -110,7 +111,7 @@ impl Handler {
 impl Access {
     /// Of a tunnel from one who came to a client's port to the client.
     fn of_peer(&self, peer: SocketAddr) -> Self {
-        let mut access = Self::new(peer, self.local, None);
+        let mut access = Self::new(peer, self.local, None, Entry::free());
         access.user.clone_from(&self.user);
         access.target = Some(target(self.peer));
         access

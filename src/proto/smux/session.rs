@@ -21,9 +21,8 @@ pub use output::MAX_GATHER;
 /// Since the session began.
 pub type Time = Duration;
 
-/// Streams that were opened by the peer and that nobody took yet. More of them wait in the carrier.
-const BACKLOG: usize = 1024;
-/// Streams of a session at a time. One more is refused with a FIN.
+/// Streams of a session at a time, also those that nobody took yet. One more is refused with a FIN. None
+/// waits in the carrier: behind it may be what those that were taken wait for.
 const MAX_STREAMS: usize = 16 * 1024;
 /// Control frames that wait to be sent. A peer that causes more is not read until they are.
 const MAX_CONTROL: usize = 8 * 1024;
@@ -168,8 +167,6 @@ impl<Q: Queue> Session<Q> {
     /// The next stream that the peer opened; Ready with `None` when no more can come.
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Option<u32>> {
         if let Some(id) = self.backlog.pop_front() {
-            // The carrier may have waited for this place.
-            self.work |= self.backlog.len() + 1 == BACKLOG;
             return Poll::Ready(Some(id));
         }
         if self.failed || !self.options.accepts {

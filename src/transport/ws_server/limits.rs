@@ -1,12 +1,13 @@
 //! How many handshakes may be in flight before their service is known.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::base::Bound;
+use crate::gate::source;
 use crate::io::Alarm;
 use crate::metrics::Metrics;
 
@@ -125,14 +126,6 @@ impl Drop for Permit {
         let mut running = self.handshakes.running.lock();
         running.total = running.total.saturating_sub(1);
         running.remove(self.source);
-    }
-}
-
-/// Whoever has one IPv6 address has its /64.
-fn source(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
     }
 }
 

@@ -1,8 +1,8 @@
 //! What comes from the carrier.
 
 use super::{
-    BACKLOG, Command, Control, Fin, HEADER, Header, MAX_CONTROL, MAX_STREAMS, Queue, Session,
-    SmuxError, Stream, Time, timers,
+    Command, Control, Fin, HEADER, Header, MAX_CONTROL, MAX_STREAMS, Queue, Session, SmuxError,
+    Stream, Time, timers,
 };
 use crate::proto::Wire;
 use crate::proto::smux::{StreamError, WindowUpdate};
@@ -50,7 +50,7 @@ impl<Q: Queue> Session<Q> {
     }
 
     pub(super) fn takes_frames(&self) -> bool {
-        self.tokens > 0 && self.backlog.len() < BACKLOG && self.control.len() < MAX_CONTROL
+        self.tokens > 0 && self.control.len() < MAX_CONTROL
     }
 
     /// Takes what came from the carrier, all of it or as much as it may; how much. Give the rest
