@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
 use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
 use crate::gate::{Entry, Meter, bypass};
+use crate::io::memory::Share;
 use crate::io::{BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
@@ -48,6 +49,8 @@ pub struct HandlerContext {
     pub metrics: ServiceMetrics,
     /// The service, with its origin.
     pub key: ServiceKey,
+    /// Where what waits in its streams counts.
+    pub memory: Share,
     /// The service takes no new connections: what waits for somebody to come is to end.
     pub stopping: CancellationToken,
 }
@@ -66,6 +69,7 @@ pub struct Handler {
     bypasses: Vec<Arc<Bypass>>,
     metrics: ServiceMetrics,
     key: ServiceKey,
+    memory: Share,
     stopping: CancellationToken,
 }
 
@@ -85,7 +89,7 @@ impl Handler {
     /// # Errors
     /// [`NodeError`] names the node of the chain that can never be dialled.
     pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
-        let HandlerContext { dialer, metrics, key, stopping } = context;
+        let HandlerContext { dialer, metrics, key, memory, stopping } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
@@ -97,7 +101,8 @@ impl Handler {
             ListenerConfig::Udp(listener) => (Network::Udp, Some(listener.ttl)),
             _ => (Network::Tcp, None),
         };
-        let context = RouteContext { origin: key.origin.clone(), dialer, metrics: metrics.clone() };
+        let (origin, of_route) = (key.origin.clone(), memory.clone());
+        let context = RouteContext { origin, dialer, metrics: metrics.clone(), memory: of_route };
         Ok(Self {
             config: config.handler.clone(),
             network,
@@ -108,6 +113,7 @@ impl Handler {
             bypasses: config.gates.bypasses.clone(),
             metrics,
             key,
+            memory,
             stopping,
         })
     }
@@ -169,7 +175,7 @@ impl Handler {
         let datagrams = wrapped.then_some(datagrams::IDLE);
         let idle = idle.into_iter().chain(self.ttl).chain(datagrams).chain(at_most).min();
         let options = PipeOptions { idle, linger: self.linger };
-        Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
+        Ok(pipe(&mut client, &mut target, options, stop, &self.memory, |direction, n| {
             count(&self.metrics, direction, n);
         })
         .await)

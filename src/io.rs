@@ -12,6 +12,7 @@ mod exchange;
 #[cfg(test)]
 pub(crate) mod full;
 pub mod inbound;
+pub mod memory;
 mod pipe;
 mod pool;
 mod prefixed;

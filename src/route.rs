@@ -14,6 +14,7 @@ use crate::base::{Host, Network, Origin, Target};
 use crate::config::model::{ChainConfig, HandlerConfig, Names, ServiceConfig};
 use crate::gate::bypass;
 use crate::io::BoxIo;
+use crate::io::memory::Share;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
 
@@ -97,6 +98,8 @@ pub struct RouteContext {
     pub dialer: Arc<dyn Dial>,
     /// The service's series.
     pub metrics: ServiceMetrics,
+    /// Where what waits in sessions to nodes counts.
+    pub memory: Share,
 }
 
 /// The way of one service to its targets. It keeps how the nodes fare, so it lives as long as the
@@ -105,6 +108,7 @@ pub struct Route {
     dialer: Arc<dyn Dial>,
     origin: Origin,
     metrics: ServiceMetrics,
+    memory: Share,
     hops: Vec<Hop>,
     names: Names,
     retries: u32,
@@ -138,11 +142,12 @@ impl Route {
         within: Option<Duration>,
         context: RouteContext,
     ) -> Result<Self, NodeError> {
-        let RouteContext { origin, dialer, metrics } = context;
+        let RouteContext { origin, dialer, metrics, memory } = context;
         Ok(Self {
             dialer,
             origin,
             metrics,
+            memory,
             hops: chain.hops.iter().map(Hop::build).collect::<Result<_, _>>()?,
             names: names.clone(),
             retries: 0,

@@ -21,6 +21,7 @@ use crate::gate::{
     Berth, Entry, Gate, Limited, Meter, OF_NAMESPACE, OF_SESSION, Place, Refused, Tenant,
 };
 use crate::handler::{Handler, HandlerContext};
+use crate::io::memory::{Budget, Share};
 use crate::io::{Accept, Alarm, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
@@ -45,6 +46,7 @@ pub(super) struct Service {
     /// Nothing goes on.
     stop: CancellationToken,
     metrics: ServiceMetrics,
+    memory: Share,
 }
 
 /// A listener's TLS part, and what was built of it.
@@ -206,6 +208,7 @@ impl Accept for Service {
             cut: self.stop.clone(),
             hold: self.streams.token(),
             metrics: self.metrics.clone(),
+            memory: self.memory.clone(),
             places: Arc::new(Semaphore::new(OF_SESSION)),
             over: Box::pin(std::future::pending()),
         }
@@ -257,6 +260,8 @@ pub(super) struct Services {
     pub tracker: TaskTracker,
     /// Whose they are.
     pub tenants: Tenants,
+    /// What may wait in their streams.
+    pub memory: Budget,
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
@@ -274,7 +279,8 @@ impl Services {
             of_session: Alarm::new(Bound::SessionStreams, &metrics),
             of_namespace: Alarm::new(Bound::NamespaceStreams, &metrics),
         });
-        Self { dialer, metrics, tracker, tenants, running, prepared, alarms, unowned, cut }
+        let memory = Budget::unlimited();
+        Self { dialer, metrics, tracker, tenants, memory, running, prepared, alarms, unowned, cut }
     }
 
     /// Cuts every stream, also of services that were stopped.
@@ -297,6 +303,7 @@ impl Services {
             key: key.clone(),
             dialer: self.dialer.clone(),
             metrics: self.metrics.service(key),
+            memory: self.share(key),
             stopping: stopping.clone(),
         };
         let handler = Handler::build(config, context).map_err(|e| format!("{e}: {}", e.source))?;
@@ -314,7 +321,12 @@ impl Services {
     /// What a route of a service needs that is not its handler's.
     pub(super) fn route_context(&self, key: &ServiceKey) -> RouteContext {
         let (origin, metrics) = (key.origin.clone(), self.metrics.service(key));
-        RouteContext { origin, dialer: self.dialer.clone(), metrics }
+        RouteContext { origin, dialer: self.dialer.clone(), metrics, memory: self.share(key) }
+    }
+
+    /// Where what waits in a service's streams counts.
+    fn share(&self, key: &ServiceKey) -> Share {
+        self.memory.share(key.origin.namespace(), &key.to_string())
     }
 
     /// One value for all services with the same policy: a client that shook hands for one of them
@@ -379,6 +391,7 @@ impl Services {
             stopping,
             stop: self.cut.child_token(),
             metrics,
+            memory: self.share(key),
         };
         self.running.insert(key.clone(), Arc::new(service));
     }

@@ -183,7 +183,13 @@ mod tests {
         let key = ServiceKey::new(Origin::Files, "s");
         let metrics = Metrics::new().unwrap().service(&key);
         let stopping = CancellationToken::new();
-        let context = HandlerContext { dialer: Arc::new(Silent), metrics, key, stopping };
+        let context = HandlerContext {
+            dialer: Arc::new(Silent),
+            metrics,
+            key,
+            memory: Default::default(),
+            stopping,
+        };
         Handler::build(&config, context).unwrap()
     }
 

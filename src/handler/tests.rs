@@ -105,6 +105,7 @@ fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Se
         dialer: world.clone(),
         metrics: metrics.clone(),
         key,
+        memory: Default::default(),
         stopping: stopping.clone(),
     };
     let handler = Handler::build(&config, context).unwrap();

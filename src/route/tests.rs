@@ -132,6 +132,7 @@ fn built_with(
         origin: Origin::Files,
         dialer,
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
+        memory: Default::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     Ok((Route::build(&config, &chain, context)?, metrics))

@@ -12,6 +12,7 @@ use crate::config::cmdline;
 use crate::config::lower::{LowerContext, lower};
 use crate::config::model::{ChainConfig, Names};
 use crate::config::secrets::Secrets;
+use crate::io::memory::Share;
 use crate::io::{AsyncIo, read_wire};
 use crate::metrics::Metrics;
 use crate::net::dial::Dialer;
@@ -85,7 +86,7 @@ fn context() -> anyhow::Result<RouteContext> {
     let (origin, resolver) = (Origin::Files, Resolver::new(Search::System));
     let metrics = Metrics::new()?.service(&ServiceKey::new(origin.clone(), "selftest"));
     let dialer = Arc::new(Dialer::new(resolver, Arc::new(Guard::off())));
-    Ok(RouteContext { origin, dialer, metrics })
+    Ok(RouteContext { origin, dialer, metrics, memory: Share::default() })
 }
 
 #[cfg(test)]

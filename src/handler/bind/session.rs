@@ -50,7 +50,7 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
         let client = self.listening(client, granted, &port, access, stop).await?;
-        let (opener, session) = Opener::begin(client.into_io(), peers.mux);
+        let (opener, session) = Opener::begin(client.into_io(), peers.mux, self.memory.open());
         let mut session = pin!(session);
         let mut tunnels = JoinSet::new();
         let (reason, over) = loop {
@@ -95,13 +95,13 @@ impl Handler {
         client: BoxIo,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (key, metrics) = (self.key.clone(), self.metrics.clone());
+        let (key, metrics, memory) = (self.key.clone(), self.metrics.clone(), self.memory.clone());
         let options = PipeOptions { idle: None, linger: self.linger };
         async move {
             let _active = Active::new(&metrics);
             let (mut peer, mut client): (BoxIo, BoxIo) = (Box::new(peer), client);
             let moved = |direction, n| count(&metrics, direction, n);
-            let closed = pipe(&mut peer, &mut client, options, &stop, moved).await;
+            let closed = pipe(&mut peer, &mut client, options, &stop, &memory, moved).await;
             metrics.ended(closed.reason.as_str());
             access.log(&key, &Ok(closed));
         }

@@ -54,9 +54,12 @@ pub(super) async fn run(
     shared.with(|state, _| {
         state.ended = Some(kind);
         state.session.fail();
+        if ending == Ending::Overload {
+            state.session.discard();
+        }
     });
     driver.input.release();
-    if broken.is_none() {
+    if broken.is_none() && ending != Ending::Overload {
         let _ = timeout(LAST_FRAMES, driver.write_last()).await;
     }
     driver.output.release();
@@ -92,6 +95,9 @@ impl Driver {
             if !state.task.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.task = Some(cx.waker().clone());
             }
+            if state.memory.poll_shed(cx).is_ready() {
+                return Poll::Ready(Ok(Ending::Overload));
+            }
         }
         for round in 0.. {
             if round == ROUNDS {
@@ -108,7 +114,9 @@ impl Driver {
             }
         }
         // What the last rounds left to do is done; what the clock brings wakes us again.
+        let gathered = self.input.footprint() + self.output.footprint();
         let (over, deadline, stalled) = shared.with(|state, now| {
+            state.gathered = gathered;
             state.session.take_work();
             let ticked = state.session.tick(now);
             (over(state), ticked.map(|()| state.session.deadline()), state.session.stalled())

@@ -19,9 +19,9 @@ pub(super) async fn serve(
     tracker: &TaskTracker,
 ) {
     let Inbound { io, peer, local } = carrier;
-    let Surroundings { stop, cut, hold, metrics, places, mut over } = accept.surroundings();
+    let Surroundings { stop, cut, hold, metrics, memory, places, mut over } = accept.surroundings();
     let _counted = Counted::new(metrics.clone());
-    let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics));
+    let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics), memory.open());
     tracker.spawn(async move {
         // Whoever breaks the protocol may only have another version of it.
         if let Some(error) = session.await
@@ -111,6 +111,7 @@ mod tests {
                 cut: self.cut.clone(),
                 hold: self.tracker.token(),
                 metrics: self.metrics.clone(),
+                memory: Default::default(),
                 places: self.places.clone(),
                 over: Box::pin(self.over.clone().cancelled_owned()),
             }

@@ -86,6 +86,7 @@ fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>, Metrics) {
         origin: Origin::Files,
         dialer: dialer.clone(),
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
+        memory: Default::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     (Route::build(&config, &chain, context).unwrap(), dialer, metrics)

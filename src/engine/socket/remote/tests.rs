@@ -303,6 +303,7 @@ async fn the_snapshot_and_the_metric_follow_the_node_and_a_new_handler_keeps_the
         dialer: doubles.dialer(),
         guard: Arc::default(),
         metrics: metrics.clone(),
+        memory: Default::default(),
     });
     let (key, config) = remote("first");
     let listen = "127.0.0.1:2222".parse().unwrap();

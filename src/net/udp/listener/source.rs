@@ -45,6 +45,14 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Drops what waits; how many datagrams, and how many bytes.
+    pub(super) fn clear(&self) -> (usize, usize) {
+        let rest = std::mem::take(&mut self.queue.lock().datagrams);
+        (rest.len(), rest.iter().map(|datagram| datagram.len()).sum())
+    }
+}
+
 /// Datagrams to and from one source.
 pub(super) struct SourceIo {
     shared: Arc<Shared>,
@@ -95,6 +103,7 @@ impl Drop for SourceIo {
         };
         let rest = rest.iter().map(|datagram| datagram.len()).sum();
         self.shared.waiting.fetch_sub(rest, Ordering::AcqRel);
+        self.shared.tell();
         self.shared.streams.fetch_sub(1, Ordering::AcqRel);
         self.shared.ended.notify_one();
     }
@@ -107,6 +116,7 @@ impl Io for SourceIo {
         match queue.datagrams.pop_front() {
             Some(datagram) => {
                 self.shared.waiting.fetch_sub(datagram.len(), Ordering::AcqRel);
+                self.shared.tell();
                 *chunk = Chunk::from_slice(&datagram);
                 Poll::Ready(Ok(()))
             }

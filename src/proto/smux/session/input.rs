@@ -155,6 +155,7 @@ impl<Q: Queue> Session<Q> {
             return;
         }
         self.streams.insert(id, Stream::of_peer(now));
+        self.weigh(id);
         self.backlog.push_back(id);
         self.wakes.extend(self.acceptor.take());
     }
@@ -172,7 +173,7 @@ impl<Q: Queue> Session<Q> {
         let over = stream.is_over();
         self.recount(id);
         if over {
-            self.streams.remove(&id);
+            self.remove(id);
         } else {
             self.list(id);
         }
@@ -195,6 +196,7 @@ impl<Q: Queue> Session<Q> {
             stream.read_at = now;
         }
         stream.recv.push(bytes);
+        stream.weigh(&mut self.footprint);
         self.tokens -= bytes.len() as i64;
     }
 
