@@ -9,6 +9,7 @@ mod controller;
 mod convert;
 mod explain;
 mod files;
+mod memory;
 mod output;
 mod places;
 mod process;

@@ -12,6 +12,7 @@ use crate::config::model::{Admission, Gates};
 mod bucket;
 pub mod bypass;
 mod connections;
+mod entry;
 mod limited;
 mod limits;
 pub mod passwords;
@@ -19,13 +20,16 @@ mod requests;
 mod screened;
 mod tenant;
 mod traffic;
+mod unrequested;
 
 pub use connections::Place;
+pub use entry::{Berth, Entry};
 pub use limited::Limited;
 pub use passwords::Passwords;
 pub use screened::Screened;
-pub use tenant::{Berth, Namespace, Seat, Tenant};
+pub use tenant::{Namespace, Seat, Tenant};
 pub use traffic::Meter;
+pub use unrequested::{OF_NAMESPACE, OF_SESSION, source};
 
 use connections::Connections;
 use requests::Requests;

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{CloseReason, Closed, Network, ServiceKey, Target};
 use crate::config::model::{Bypass, HandlerConfig, ListenerConfig, ServiceConfig};
-use crate::gate::{Meter, Passwords, bypass};
+use crate::gate::{Entry, Meter, Passwords, bypass};
+use crate::io::memory::Share;
 use crate::io::{AsyncIo, BoxIo, Direction, Ending, Inbound, PipeOptions, ended, pipe};
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::Dial;
@@ -53,6 +54,8 @@ pub struct HandlerContext {
     pub clients: Arc<TlsClients>,
     /// The service, with its origin.
     pub key: ServiceKey,
+    /// Where what waits in its streams counts.
+    pub memory: Share,
     /// The service takes no new connections: what waits for somebody to come is to end.
     pub stopping: CancellationToken,
     /// The service's wrong passwords, whatever handler it has.
@@ -73,6 +76,7 @@ pub struct Handler {
     bypasses: Vec<Arc<Bypass>>,
     metrics: ServiceMetrics,
     key: ServiceKey,
+    memory: Share,
     stopping: CancellationToken,
     passwords: Arc<Passwords>,
 }
@@ -93,7 +97,7 @@ impl Handler {
     /// # Errors
     /// [`NodeError`] names the node of the chain that can never be dialled.
     pub fn build(config: &ServiceConfig, context: HandlerContext) -> Result<Self, NodeError> {
-        let HandlerContext { dialer, metrics, clients, key, stopping, passwords } = context;
+        let HandlerContext { dialer, metrics, clients, key, memory, stopping, passwords } = context;
         let linger = match &config.listener {
             ListenerConfig::Tcp(listener) => listener.linger_timeout,
             ListenerConfig::Ws(listener) => listener.linger_timeout,
@@ -105,8 +109,13 @@ impl Handler {
             ListenerConfig::Udp(listener) => (Network::Udp, Some(listener.ttl)),
             _ => (Network::Tcp, None),
         };
-        let (origin, of_route) = (key.origin.clone(), metrics.clone());
-        let context = RouteContext { origin, dialer, metrics: of_route, clients };
+        let context = RouteContext {
+            origin: key.origin.clone(),
+            dialer,
+            metrics: metrics.clone(),
+            clients,
+            memory: memory.clone(),
+        };
         Ok(Self {
             config: config.handler.clone(),
             network,
@@ -117,6 +126,7 @@ impl Handler {
             bypasses: config.gates.bypasses.clone(),
             metrics,
             key,
+            memory,
             stopping,
             passwords,
         })
@@ -124,19 +134,20 @@ impl Handler {
 
     /// Serves one stream to its end, writes its access line and counts it. `stop` cuts it: the
     /// client gets Close 1012 if it came over a WebSocket. `meter` is for what the client sends
-    /// beside the stream, which is metered already.
+    /// beside the stream, which is metered already. `entry` has its place once the request is finished.
     ///
     /// # Errors
     /// [`HandlerError`], already logged and counted: there was no tunnel.
     pub async fn serve(
         &self,
         inbound: Inbound,
+        entry: Entry,
         meter: Option<Meter>,
         idle: Option<Duration>,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         let _active = access::Active::new(&self.metrics);
-        let mut access = Access::new(inbound.peer, inbound.local, meter);
+        let mut access = Access::new(inbound.peer, inbound.local, meter, entry);
         access.idle = idle;
         let result = self.tunnel(inbound.io, &mut access, stop).await;
         self.metrics.ended(match &result {
@@ -154,7 +165,15 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
         // Boxed: an idle tunnel must not carry the space of its exchange along.
-        let exchanged = Box::pin(self.exchange(client, access, stop)).await?;
+        let displaced = access.entry.displaced();
+        let exchange = async {
+            tokio::select! {
+                biased;
+                exchanged = self.exchange(client, access, stop) => exchanged,
+                () = displaced => Err(HandlerError::Displaced),
+            }
+        };
+        let exchanged = Box::pin(exchange).await?;
         let (mut client, mut target, wrapped) = match exchanged {
             Exchanged::Tunnel(client, target) => (client, target, false),
             Exchanged::Datagrams(client, target) => (client, target, true),
@@ -170,7 +189,7 @@ impl Handler {
         let datagrams = wrapped.then_some(datagrams::IDLE);
         let idle = idle.into_iter().chain(self.ttl).chain(datagrams).chain(access.idle).min();
         let options = PipeOptions { idle, linger: self.linger };
-        Ok(pipe(&mut client, &mut target, options, stop, |direction, n| {
+        Ok(pipe(&mut client, &mut target, options, stop, &self.memory, |direction, n| {
             count(&self.metrics, direction, n);
         })
         .await)
@@ -192,12 +211,26 @@ impl Handler {
         }
     }
 
+    /// Whether it asks its clients what they want.
+    pub fn asks(&self) -> bool {
+        !matches!(self.config, HandlerConfig::Forward(_))
+    }
+
+    /// The client's request is finished, and it has proved who it is: the stream takes its place.
+    fn requested(&self, access: &mut Access) -> Result<(), HandlerError> {
+        access.entry.requested().map_err(|why| {
+            self.metrics.limited(why.as_str());
+            HandlerError::Limited
+        })
+    }
+
     async fn port_forward(
         &self,
         mut client: BoxIo,
         access: &mut Access,
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
+        self.requested(access)?;
         let target = match self.network {
             Network::Tcp => {
                 let mut waiting = AsyncIo::new(client);

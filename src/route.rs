@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::base::{Host, Network, Origin, Target};
 use crate::config::model::{ChainConfig, HandlerConfig, Names, ServiceConfig};
 use crate::io::BoxIo;
+use crate::io::memory::Share;
 use crate::metrics::ServiceMetrics;
 use crate::net::dial::{Dial, DialError};
 use crate::net::tls::TlsClients;
@@ -112,6 +113,8 @@ pub struct RouteContext {
     pub metrics: ServiceMetrics,
     /// What shakes hands with nodes.
     pub clients: Arc<TlsClients>,
+    /// Where what waits in sessions to nodes counts.
+    pub memory: Share,
 }
 
 /// The way of one service to its targets. It keeps how the nodes fare, so it lives as long as the
@@ -121,6 +124,7 @@ pub struct Route {
     origin: Origin,
     metrics: ServiceMetrics,
     clients: Arc<TlsClients>,
+    memory: Share,
     hops: Vec<Hop>,
     names: Names,
     retries: u32,
@@ -154,7 +158,7 @@ impl Route {
         within: Option<Duration>,
         context: RouteContext,
     ) -> Result<Self, NodeError> {
-        let RouteContext { origin, dialer, metrics, clients } = context;
+        let RouteContext { origin, dialer, metrics, clients, memory } = context;
         let (namespace, mut sound) = (origin.namespace(), HashSet::new());
         let hop = |hop| Hop::build(hop, namespace, &clients, &mut sound);
         let hops = chain.hops.iter().map(hop).collect::<Result<_, _>>()?;
@@ -163,6 +167,7 @@ impl Route {
             origin,
             metrics,
             clients,
+            memory,
             hops,
             names: names.clone(),
             retries: 0,

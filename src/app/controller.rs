@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::classes::Classes;
+use super::memory;
 use super::process::{Process, ProcessOptions};
 use crate::cli::ControllerArgs;
 use crate::control::policy::Policy;
@@ -61,9 +62,11 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
             fronts,
             reserved: reserved.clone(),
             handshakes: Some(args.front_handshakes),
+            handshakes_of_source: Some(args.front_handshakes_per_source),
         },
         guard: Guard::controller(guard),
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
+        memory: Some(args.memory_budget.unwrap_or_else(memory::default_budget)),
         admin: Some((args.admin, false)),
         drain: (Duration::from_secs(10), Duration::from_secs(60)),
     };

@@ -12,6 +12,7 @@ use crate::admin::{Admin, Probes};
 use crate::base::ListenAddr;
 use crate::cli::ProcessArgs;
 use crate::engine::{Engine, EngineOptions, Ports};
+use crate::io::memory::Budget;
 use crate::metrics::Metrics;
 use crate::net::dial::Dialer;
 use crate::net::guard::Guard;
@@ -38,6 +39,8 @@ pub(super) struct ProcessOptions {
     pub ports: Ports,
     pub guard: Guard,
     pub resolver: Resolver,
+    /// Bytes that may wait in queues, where tenants share them.
+    pub memory: Option<usize>,
     /// Where probes and metrics are, and whether a service that does not serve unreadies.
     pub admin: Option<(ListenAddr, bool)>,
     /// Defaults of `--shutdown-delay` and `--drain-timeout`.
@@ -60,11 +63,16 @@ impl Process {
         let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
         let metrics = Metrics::new()?;
         let guard = Arc::new(options.guard);
+        let memory = match options.memory {
+            Some(bytes) => Budget::new(bytes, &metrics),
+            None => Budget::unlimited(),
+        };
         let engine = Engine::start(EngineOptions {
             ports: options.ports,
             dialer: Arc::new(Dialer::new(options.resolver, guard.clone())),
             guard,
             metrics: metrics.clone(),
+            memory,
         });
         let (started, has_started) = watch::channel(false);
         let (refused_change, refused) = watch::channel(None);

@@ -47,6 +47,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         ports: Ports::default(),
         guard: Guard::off(),
         resolver: Resolver::new(Search::System),
+        memory: None,
         admin: admin.or(loaded.top.admin.clone()).map(|addr| (addr, true)),
         drain: (Duration::ZERO, Duration::from_secs(5)),
     };

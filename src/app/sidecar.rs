@@ -31,6 +31,7 @@ pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
         ports: Ports { reserved: vec![args.admin.port], ..Ports::default() },
         guard: Guard::off(),
         resolver: Resolver::new(Search::System),
+        memory: None,
         admin: Some((args.admin.clone(), true)),
         drain: (Duration::ZERO, Duration::from_secs(20)),
     };

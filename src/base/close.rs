@@ -15,6 +15,8 @@ pub enum CloseReason {
     TargetGone,
     /// The service was deleted or suspended, or the process is draining, and the time is up.
     Drained,
+    /// Its peers took nothing of what it held, and others needed the memory (`--memory-budget`).
+    Overload,
 }
 
 impl CloseReason {
@@ -27,6 +29,7 @@ impl CloseReason {
             Self::ClientGone => "client_gone",
             Self::TargetGone => "target_gone",
             Self::Drained => "drained",
+            Self::Overload => "overload",
         }
     }
 }

@@ -139,9 +139,16 @@ pub struct ControllerArgs {
     /// The front port with TLS: wss and mwss, shared by hostnames and path
     #[arg(long, value_name = "ADDR", default_value = ":8443", env = "ADIT_FRONT_HTTPS")]
     pub front_https: ListenAddr,
-    /// WebSocket handshakes that may be in flight, 64 of one source address (or /64) at most
+    /// Handshakes that may be in flight on the front ports; a tunnel's own port has 128 of its own
     #[arg(long, value_name = "N", default_value_t = 1024, env = "ADIT_FRONT_HANDSHAKES")]
     pub front_handshakes: usize,
+    /// Those of one source address (or /64), on the front ports and on each other port
+    #[arg(long, value_name = "N", default_value_t = 64, env = "ADIT_FRONT_HANDSHAKES_PER_SOURCE")]
+    pub front_handshakes_per_source: usize,
+    /// Bytes that may wait in queues for slow peers, as 256MiB; by default half of the memory limit of
+    /// the cgroup, else 512MiB. A namespace may hold at most half of what the others leave
+    #[arg(long, value_name = "SIZE", value_parser = size, env = "ADIT_MEMORY_BUDGET")]
+    pub memory_budget: Option<usize>,
     /// Watch this namespace only. Repeatable; all namespaces by default
     #[arg(long, value_name = "NS", env = "ADIT_NAMESPACE", value_delimiter = ',')]
     pub namespace: Vec<String>,
@@ -342,6 +349,20 @@ fn duration(text: &str) -> Result<Duration, crate::base::duration::DurationError
     text.parse::<GoDuration>().map(|duration| duration.0)
 }
 
+/// A size in bytes, with the units of Kubernetes' quantities or GOST's: powers of 1024.
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "Ki" | "KiB" | "KB" => 10,
+        "Mi" | "MiB" | "MB" => 20,
+        "Gi" | "GiB" | "GB" => 30,
+        _ => return Err("expected a size, for example 256MiB".into()),
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.filter(|bytes| *bytes >= 1 << 20).ok_or_else(|| "at least 1MiB".into())
+}
+
 /// How often to read again; not more often than files are looked at.
 fn interval(text: &str) -> Result<Duration, String> {
     match duration(text) {
@@ -372,5 +393,20 @@ impl RunArgs {
             "-metrics: the path of metrics is /metrics"
         );
         Ok(Some(addr.parse().context("-metrics")?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(size("256MiB"), Ok(256 << 20));
+        assert_eq!(size("1Gi"), Ok(1 << 30));
+        assert_eq!(size("2048KB"), Ok(2 << 20));
+        for text in ["", "1", "256", "1.5GiB", "MiB", "512KiB", "99999999999999GiB", "-1MiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 }

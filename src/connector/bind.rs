@@ -16,6 +16,7 @@ use super::{ConnectError, relay, socks5};
 use crate::base::{Host, ListenAddr};
 use crate::config::defaults;
 use crate::config::model::ConnectorConfig;
+use crate::io::memory::Account;
 use crate::io::{BoxIo, Exchange};
 use crate::metrics::ServiceMetrics;
 use crate::proto::address::Address;
@@ -59,6 +60,7 @@ pub async fn bind(
     addr: &ListenAddr,
     within: Duration,
     metrics: ServiceMetrics,
+    memory: Account,
 ) -> Result<(RemoteListener, Carrying), ConnectError> {
     let cannot = ConnectError::Cannot("this connector cannot ask a node to listen");
     let (own, mux, protocol) = match config {
@@ -77,7 +79,7 @@ pub async fn bind(
     let within = own.map_or(within, |own| own.min(within));
     let asked = tokio::time::timeout(within, asking).await.map_err(|_| ConnectError::Timeout)?;
     let addr = asked?;
-    let (acceptor, carrying) = Acceptor::begin(node.into_io(), mux, Some(metrics));
+    let (acceptor, carrying) = Acceptor::begin(node.into_io(), mux, Some(metrics), memory);
     let listener = RemoteListener { addr, protocol, acceptor, arriving: FuturesUnordered::new() };
     Ok((listener, Box::pin(carrying)))
 }

@@ -11,8 +11,9 @@ use super::desired::DesiredSet;
 use super::plan::Ports;
 use super::service::Services;
 use super::snapshot::Snapshot;
-use super::socket::{HANDSHAKES, Surroundings};
+use super::socket::Surroundings;
 use super::supervisor::{Drain, Supervisor};
+use crate::io::memory::Budget;
 use crate::metrics::Metrics;
 use crate::net::dial::Dial;
 use crate::net::guard::Guard;
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub guard: Arc<Guard>,
     /// Where to count.
     pub metrics: Metrics,
+    /// What may wait in queues.
+    pub memory: Budget,
 }
 
 /// The running engine. Clones speak to the same one.
@@ -45,14 +48,10 @@ impl Engine {
         let (picture, snapshot) = watch::channel(Arc::default());
         let (drains, drained) = mpsc::channel(1);
         let tracker = TaskTracker::new();
-        let services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
-        let handshakes = options.ports.handshakes.unwrap_or(HANDSHAKES);
-        let surroundings = Surroundings::new(
-            &options.ports.fronts,
-            handshakes,
-            tracker.clone(),
-            options.metrics.clone(),
-        );
+        let mut services = Services::new(options.dialer, options.metrics.clone(), tracker.clone());
+        services.memory = options.memory;
+        let surroundings =
+            Surroundings::new(&options.ports, tracker.clone(), options.metrics.clone());
         let guard = options.guard.clone();
         let supervisor = Supervisor {
             ports: options.ports,

@@ -15,8 +15,11 @@ pub struct Ports {
     pub fronts: Vec<Front>,
     /// Ports that no service may have: the admin port.
     pub reserved: Vec<u16>,
-    /// Handshakes that may be in flight where there are front ports; `None` is 1024.
+    /// Handshakes that may be in flight on the front ports, or on all ports where there are none;
+    /// `None` is 1024.
     pub handshakes: Option<usize>,
+    /// Those of one source where there are front ports, on them and on each other port; `None` is 64.
+    pub handshakes_of_source: Option<usize>,
 }
 
 /// A port that is always bound and that services of many objects share.

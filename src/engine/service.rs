@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,11 +15,14 @@ use super::flaw;
 use super::layout::RemoteBind;
 use super::open::{Connections, Open};
 use super::tenants::Tenants;
-use crate::base::ServiceKey;
+use crate::base::{Bound, ServiceKey};
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
-use crate::gate::{Berth, Gate, Limited, Meter, Passwords, Place, Refused, Seat, Tenant};
+use crate::gate::{
+    Berth, Entry, Gate, Limited, Meter, OF_NAMESPACE, OF_SESSION, Passwords, Place, Refused, Tenant,
+};
 use crate::handler::{Handler, HandlerContext};
-use crate::io::{Accept, Inbound, Serving, Surroundings};
+use crate::io::memory::{Budget, Share};
+use crate::io::{Accept, Alarm, Inbound, Serving, Surroundings};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::Dial;
 use crate::net::tls::{TlsClients, TlsServer};
@@ -30,6 +34,7 @@ pub(super) struct Service {
     handler: ArcSwap<Handler>,
     gate: ArcSwap<Gate>,
     tenant: Option<Arc<Tenant>>,
+    alarms: Arc<Alarms>,
     tls: ArcSwapOption<Tls>,
     /// Its streams are datagrams.
     datagrams: AtomicBool,
@@ -42,6 +47,7 @@ pub(super) struct Service {
     /// Nothing goes on.
     stop: CancellationToken,
     metrics: ServiceMetrics,
+    memory: Share,
 }
 
 /// A listener's TLS part, and what was built of it.
@@ -68,10 +74,21 @@ struct Pass {
     berth: Option<Arc<Berth>>,
 }
 
+/// How long a session may have had no finished request. It holds a place that others may need.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
 /// Takes the streams of one connection.
 struct Session {
     service: Arc<Service>,
     pass: Pass,
+    /// For streams without a finished request.
+    places: Arc<Semaphore>,
+}
+
+/// Of streams without a finished request.
+struct Alarms {
+    of_session: Alarm,
+    of_namespace: Alarm,
 }
 
 impl Service {
@@ -98,35 +115,53 @@ impl Service {
         &self,
         mut inbound: Inbound,
         pass: Pass,
+        of_session: Option<OwnedSemaphorePermit>,
     ) -> Option<impl Future<Output = ()> + use<>> {
         if let Err(why) = self.gate.load().request(inbound.peer.ip()) {
             self.refused(inbound.peer, why);
             return None;
         }
-        let taken = pass.berth.as_ref().and_then(Berth::take);
-        let seat = taken.is_none().then(|| self.seat()).transpose();
-        let seat = seat.map_err(|why| self.refused(inbound.peer, why)).ok()?;
+        let handler = self.handler.load_full();
+        let entry = match &self.tenant {
+            Some(tenant) => self.counted(Entry::new(tenant.clone(), inbound.peer.ip())),
+            None => Entry::free(),
+        };
+        let mut entry = entry.of(pass.berth.clone(), of_session);
+        if !handler.asks() {
+            entry.requested().map_err(|why| self.refused(inbound.peer, why)).ok()?;
+        }
         if let Some(meter) = &pass.meter {
             let datagrams = self.datagrams.load(Ordering::Relaxed);
             inbound.io = Box::new(Limited::new(inbound.io, meter.clone(), datagrams));
         }
-        let handler = self.handler.load_full();
         let meter = pass.meter.clone();
         let idle = self.tenant.as_ref().and_then(|tenant| tenant.idle_timeout());
         let stop = self.stop.clone();
         let serve = async move {
             // The handler logs and counts how it ends.
-            let _ = handler.serve(inbound, meter, idle, &stop).await;
-            drop((pass, taken, seat));
+            let _ = handler.serve(inbound, entry, meter, idle, &stop).await;
+            drop(pass);
         };
         Some(self.streams.track_future(serve))
     }
 
     /// The same in a task of its own.
-    fn spawn(&self, inbound: Inbound, pass: Pass) {
-        if let Some(serving) = self.serving(inbound, pass) {
+    fn spawn(&self, inbound: Inbound, pass: Pass, of_session: Option<OwnedSemaphorePermit>) {
+        if let Some(serving) = self.serving(inbound, pass, of_session) {
             self.tracker.spawn(serving);
         }
+    }
+
+    /// What has come among those without a finished request. Tells if another one gives way for it.
+    fn counted<T>(&self, (it, displaced): (T, bool)) -> T {
+        if displaced && let Some(count) = self.alarms.of_namespace.raise() {
+            let (service, limit) = (&self.key, OF_NAMESPACE);
+            tracing::warn!(
+                %service, limit, count,
+                "streams of the namespace without a finished request: the eldest give way"
+            );
+        }
+        it
     }
 
     /// Lets a connection in, or not.
@@ -138,21 +173,25 @@ impl Service {
         Some(Pass { meter, _place: place, _open: open, berth: None })
     }
 
-    /// A place within the limits of the tunnel's class.
-    fn seat(&self) -> Result<Option<Seat>, Refused> {
-        self.tenant.as_ref().map(Tenant::enter).transpose()
+    /// A session's way to its place within the limits of the tunnel's class.
+    fn berth(&self, peer: SocketAddr) -> Result<Option<Arc<Berth>>, Refused> {
+        let Some(tenant) = self.tenant.clone() else { return Ok(None) };
+        if self.handler.load().asks() {
+            return Ok(Some(self.counted(Berth::new(tenant, peer.ip()))));
+        }
+        Berth::seated(tenant).map(Some)
     }
 }
 
 impl Accept for Service {
     fn accept(&self, inbound: Inbound) {
         if let Some(pass) = self.enter(inbound.peer) {
-            self.spawn(inbound, pass);
+            self.spawn(inbound, pass, None);
         }
     }
 
     fn serve(&self, inbound: Inbound) -> Serving {
-        match self.enter(inbound.peer).and_then(|pass| self.serving(inbound, pass)) {
+        match self.enter(inbound.peer).and_then(|pass| self.serving(inbound, pass, None)) {
             Some(serving) => Box::pin(serving),
             None => Box::pin(std::future::ready(())),
         }
@@ -160,9 +199,9 @@ impl Accept for Service {
 
     fn session(self: Arc<Self>, peer: SocketAddr) -> Option<Arc<dyn Accept>> {
         let mut pass = self.enter(peer)?;
-        let seat = self.seat().map_err(|why| self.refused(peer, why)).ok()?;
-        pass.berth = seat.map(Berth::new);
-        Some(Arc::new(Session { service: self, pass }))
+        pass.berth = self.berth(peer).map_err(|why| self.refused(peer, why)).ok()?;
+        let places = Arc::new(Semaphore::new(OF_SESSION));
+        Some(Arc::new(Session { service: self, pass, places }))
     }
 
     fn surroundings(&self) -> Surroundings {
@@ -171,13 +210,27 @@ impl Accept for Service {
             cut: self.stop.clone(),
             hold: self.streams.token(),
             metrics: self.metrics.clone(),
+            memory: self.memory.clone(),
+            places: Arc::new(Semaphore::new(OF_SESSION)),
+            over: Box::pin(std::future::pending()),
         }
     }
 }
 
 impl Accept for Session {
     fn accept(&self, inbound: Inbound) {
-        self.service.spawn(inbound, self.pass.clone());
+        // Whoever brings streams has waited for it.
+        let place = self.places.clone().try_acquire_owned().ok();
+        if self.places.available_permits() == 0
+            && let Some(count) = self.service.alarms.of_session.raise()
+        {
+            let (service, limit) = (&self.service.key, OF_SESSION);
+            tracing::warn!(
+                %service, peer = %inbound.peer, limit, count,
+                "streams of a session without a finished request: more of them wait"
+            );
+        }
+        self.service.spawn(inbound, self.pass.clone(), place);
     }
 
     fn session(self: Arc<Self>, _: SocketAddr) -> Option<Arc<dyn Accept>> {
@@ -185,7 +238,17 @@ impl Accept for Session {
     }
 
     fn surroundings(&self) -> Surroundings {
-        self.service.surroundings()
+        let berth = self.pass.berth.clone();
+        let over = Box::pin(async move {
+            let Some(berth) = berth else { return std::future::pending().await };
+            tokio::select! {
+                () = berth.gone().cancelled() => {}
+                () = tokio::time::sleep(FIRST_REQUEST) => if !berth.is_waiting() {
+                    std::future::pending().await
+                }
+            }
+        });
+        Surroundings { places: self.places.clone(), over, ..self.service.surroundings() }
     }
 }
 
@@ -201,11 +264,14 @@ pub(super) struct Services {
     pub tracker: TaskTracker,
     /// Whose they are.
     pub tenants: Tenants,
+    /// What may wait in their streams.
+    pub memory: Budget,
     /// The services.
     pub running: BTreeMap<ServiceKey, Arc<Service>>,
     prepared: BTreeMap<ServiceKey, Prepared>,
     /// What was built of each policy, while a service has it.
     servers: HashMap<Arc<ServerTls>, Weak<Tls>>,
+    alarms: Arc<Alarms>,
     /// The policy of listeners that say nothing about TLS: one value, as long as the process.
     unowned: OnceLock<Arc<Tls>>,
     cut: CancellationToken,
@@ -215,15 +281,21 @@ impl Services {
     /// None yet.
     pub(super) fn new(dialer: Arc<dyn Dial>, metrics: Metrics, tracker: TaskTracker) -> Self {
         let (clients, tenants, running, prepared, servers, unowned, cut) = Default::default();
+        let alarms = Arc::new(Alarms {
+            of_session: Alarm::new(Bound::SessionStreams, &metrics),
+            of_namespace: Alarm::new(Bound::NamespaceStreams, &metrics),
+        });
         Self {
             dialer,
             metrics,
             clients,
             tracker,
             tenants,
+            memory: Budget::unlimited(),
             running,
             prepared,
             servers,
+            alarms,
             unowned,
             cut,
         }
@@ -251,6 +323,7 @@ impl Services {
             dialer: self.dialer.clone(),
             metrics: self.metrics.service(key),
             clients: self.clients.clone(),
+            memory: self.share(key),
             stopping: stopping.clone(),
             passwords: passwords.clone(),
         };
@@ -272,7 +345,18 @@ impl Services {
     /// What a route of a service needs that is not its handler's.
     pub(super) fn route_context(&self, key: &ServiceKey) -> RouteContext {
         let (origin, metrics) = (key.origin.clone(), self.metrics.service(key));
-        RouteContext { origin, dialer: self.dialer.clone(), metrics, clients: self.clients.clone() }
+        RouteContext {
+            origin,
+            dialer: self.dialer.clone(),
+            metrics,
+            clients: self.clients.clone(),
+            memory: self.share(key),
+        }
+    }
+
+    /// Where what waits in a service's streams counts.
+    fn share(&self, key: &ServiceKey) -> Share {
+        self.memory.share(key.origin.namespace(), &key.to_string())
     }
 
     /// One value for all services with the same policy: a client that shook hands for one of them
@@ -328,6 +412,7 @@ impl Services {
             handler: ArcSwap::new(handler),
             gate: ArcSwap::from_pointee(Gate::new(&config.gates)),
             tenant: self.tenants.get(&key.origin),
+            alarms: self.alarms.clone(),
             tls: ArcSwapOption::from(tls),
             datagrams: AtomicBool::new(datagrams),
             streams: TaskTracker::new(),
@@ -337,6 +422,7 @@ impl Services {
             passwords,
             stop: self.cut.child_token(),
             metrics,
+            memory: self.share(key),
         };
         self.running.insert(key.clone(), Arc::new(service));
     }

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::layout::{Content, Medium, SocketId};
-use super::plan::Front;
+use super::plan::{Front, Ports};
 use super::service::Services;
-use crate::base::{ListenAddr, Reason};
+use crate::base::{Bound, ListenAddr, Reason};
 use crate::metrics::Metrics;
 use crate::net::listen::BindError;
 use crate::transport::ws_server::Handshakes;
@@ -22,15 +22,20 @@ use remote::RemotePort;
 use tcp::TcpSocket;
 use udp::UdpPort;
 
-/// Handshakes of the process that may be in flight, and where tenants share a front port, those of
-/// one source address (or /64): a tenant's limits cannot apply before Host and path say whose they
-/// are. Without tenants a client may open all its tunnels at once, as to gost.
-pub(super) const HANDSHAKES: usize = 1024;
+/// Handshakes that may be in flight on the front ports together, and those of one source address (or
+/// /64) on them or on a tunnel's own port: a tenant's limits cannot apply before Host and path say whose
+/// they are. A process without front ports has one tenant: there they are those of all ports, and a
+/// client may open all its tunnels at once, as to gost.
+const HANDSHAKES: usize = 1024;
 const HANDSHAKES_OF_A_SOURCE: usize = 64;
+
+/// Handshakes that may be in flight on a tunnel's own port: what is slow there stops nobody else.
+const HANDSHAKES_OF_A_PORT: usize = 128;
 
 /// What every socket shares.
 pub(super) struct Surroundings {
     handshakes: Arc<Handshakes>,
+    of_a_source: usize,
     fronts: Vec<Front>,
     tracker: TaskTracker,
     /// Sockets that accept, and connections that are not with their service yet.
@@ -44,17 +49,31 @@ pub(super) struct Surroundings {
 pub(super) type Standing = Result<SocketAddr, (Reason, String)>;
 
 impl Surroundings {
-    /// Of a process with these front ports, and so many handshakes in flight.
-    pub(super) fn new(
-        fronts: &[Front],
-        handshakes: usize,
-        tracker: TaskTracker,
-        metrics: Metrics,
-    ) -> Self {
-        let of_a_source = if fronts.is_empty() { handshakes } else { HANDSHAKES_OF_A_SOURCE };
-        let handshakes = Handshakes::new(handshakes, of_a_source);
-        let (fronts, arriving, changed) = (fronts.to_vec(), TaskTracker::new(), Arc::default());
-        Self { handshakes, fronts, tracker, arriving, metrics, changed }
+    /// Of a process with these ports.
+    pub(super) fn new(ports: &Ports, tracker: TaskTracker, metrics: Metrics) -> Self {
+        let total = ports.handshakes.unwrap_or(HANDSHAKES);
+        let (name, of_a_source) = match ports.fronts.is_empty() {
+            true => ("all", total),
+            false => ("front", ports.handshakes_of_source.unwrap_or(HANDSHAKES_OF_A_SOURCE)),
+        };
+        let handshakes =
+            Handshakes::new(name, total, of_a_source, Bound::FrontHandshakes, &metrics);
+        let (arriving, changed) = (TaskTracker::new(), Arc::default());
+        let fronts = ports.fronts.clone();
+        Self { handshakes, of_a_source, fronts, tracker, arriving, metrics, changed }
+    }
+
+    /// The handshakes of a port: a tunnel's own one has its own.
+    fn handshakes_of(&self, addr: &ListenAddr) -> Arc<Handshakes> {
+        if self.fronts.is_empty() || self.is_front(addr) {
+            return self.handshakes.clone();
+        }
+        let (total, of_a_source) = (HANDSHAKES_OF_A_PORT, self.of_a_source);
+        Handshakes::new(addr.to_string(), total, of_a_source, Bound::PortHandshakes, &self.metrics)
+    }
+
+    fn is_front(&self, addr: &ListenAddr) -> bool {
+        self.fronts.iter().any(|front| front.addr == *addr)
     }
 
     /// Whether an address is a front port that speaks TLS.

@@ -126,7 +126,7 @@ fn front() -> Ports {
     Ports {
         fronts: vec![Front { addr: ListenAddr::port(8080), tls: false }],
         reserved: vec![9180],
-        handshakes: None,
+        ..Default::default()
     }
 }
 

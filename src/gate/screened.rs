@@ -41,6 +41,10 @@ impl Io for Screened {
         self.packets.poll_read(cx, chunk)
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.packets.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if !self.passing {
             if !self.passes(chunk.data()) {
@@ -73,5 +77,19 @@ impl Io for Screened {
 
     fn peer_closed(&self) -> bool {
         self.packets.peer_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Origin, ServiceKey};
+    use crate::io::full::Full;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn there_is_no_more_room_than_below() {
+        let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s"));
+        assert!(!Full::has_room_below(Screened::new(Box::new(Full), Vec::new(), metrics)));
     }
 }

@@ -1,20 +1,25 @@
 //! The limits of a class: so many connections of one tunnel, so many of its namespace.
 //!
-//! They count from the moment at which the owner is known. A stream of a mux session is a
-//! connection, and a session without streams is one too: it has a socket and buffers.
+//! They count from the moment at which a client's request is finished: see [`Entry`](super::Entry). A
+//! stream of a mux session is a connection, and a session without streams is one too: it has a socket
+//! and buffers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::Refused;
+use super::unrequested::Unrequested;
 use crate::config::model::Terms;
 
-/// Open connections of a namespace, of all its tunnels.
+/// What a namespace has open, of all its tunnels.
 #[derive(Debug, Default)]
-pub struct Namespace(AtomicU32);
+pub struct Namespace {
+    connections: AtomicU32,
+    unrequested: Arc<Unrequested>,
+}
 
 /// One tunnel's part of the process, as long as it has a service or an open connection.
 #[derive(Debug)]
@@ -27,35 +32,6 @@ pub struct Tenant {
 /// A connection's place in its tunnel and namespace. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Seat(Arc<Tenant>);
-
-/// A session's place, which one of its streams at a time may have.
-#[derive(Debug)]
-pub struct Berth {
-    _seat: Seat,
-    taken: AtomicBool,
-}
-
-/// The session's place in the hands of a stream.
-#[derive(Debug)]
-pub struct Taken(Arc<Berth>);
-
-impl Berth {
-    /// A session's, which holds it as long as it lives.
-    pub fn new(seat: Seat) -> Arc<Self> {
-        Arc::new(Self { _seat: seat, taken: AtomicBool::new(false) })
-    }
-
-    /// The place, unless another stream has it.
-    pub fn take(self: &Arc<Self>) -> Option<Taken> {
-        (!self.taken.swap(true, Ordering::Relaxed)).then(|| Taken(self.clone()))
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Relaxed);
-    }
-}
 
 impl Tenant {
     /// A tunnel without connections.
@@ -78,6 +54,11 @@ impl Tenant {
         self.terms.load().idle_timeout
     }
 
+    /// What of its namespace has no finished request.
+    pub(super) fn unrequested(&self) -> &Arc<Unrequested> {
+        &self.namespace.unrequested
+    }
+
     /// A place for one more connection.
     ///
     /// # Errors
@@ -87,7 +68,7 @@ impl Tenant {
         if !add(&self.open, terms.connections_of_tunnel) {
             return Err(Refused::OfTunnel);
         }
-        if !add(&self.namespace.0, terms.connections_of_namespace) {
+        if !add(&self.namespace.connections, terms.connections_of_namespace) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::OfNamespace);
         }
@@ -103,7 +84,7 @@ fn add(count: &AtomicU32, most: u32) -> bool {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.namespace.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.namespace.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -117,19 +98,6 @@ mod tests {
             connections_of_namespace: namespace,
             ..Terms::default()
         })
-    }
-
-    #[test]
-    fn a_session_and_its_first_stream_are_one_connection() {
-        let tenant = Arc::new(Tenant::new(terms(9, 9), Arc::default()));
-        let berth = Berth::new(tenant.enter().unwrap());
-        let first = berth.take().unwrap();
-        assert!(berth.take().is_none(), "a second one has its own");
-        drop(first);
-        assert!(berth.take().is_some());
-        assert_eq!(tenant.open.load(Ordering::Relaxed), 1);
-        drop(berth);
-        assert_eq!(tenant.open.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -148,6 +116,6 @@ mod tests {
         drop(third);
         one.set_terms(terms(1, 3));
         assert_eq!(one.enter().unwrap_err(), Refused::OfTunnel);
-        assert_eq!(namespace.0.load(Ordering::Relaxed), 1);
+        assert_eq!(namespace.connections.load(Ordering::Relaxed), 1);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::HandlerError;
 use crate::base::{Closed, ServiceKey, Target};
-use crate::gate::Meter;
+use crate::gate::{Entry, Meter};
 use crate::metrics::ServiceMetrics;
 
 /// What is known of a stream so far.
@@ -20,6 +20,8 @@ pub(super) struct Access {
     pub(super) meter: Option<Meter>,
     /// The silence that ends whatever it becomes: `idleTimeout` of the class.
     pub(super) idle: Option<Duration>,
+    /// Its way to its place.
+    pub(super) entry: Entry,
     started: Instant,
     /// The user that the client proved to be.
     pub(super) user: Option<String>,
@@ -28,9 +30,14 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr, meter: Option<Meter>) -> Self {
+    pub(super) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        meter: Option<Meter>,
+        entry: Entry,
+    ) -> Self {
         let (idle, user, target) = (None, None, None);
-        Self { peer, local, meter, idle, started: Instant::now(), user, target }
+        Self { peer, local, meter, idle, entry, started: Instant::now(), user, target }
     }
 
     pub(super) fn log(&self, service: &ServiceKey, result: &Result<Closed, HandlerError>) {

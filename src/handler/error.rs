@@ -51,6 +51,14 @@ pub enum HandlerError {
     /// The target did not respond in `readTimeout`.
     #[error("no response from the target in time")]
     TargetSlow,
+    /// The class gives the tunnel, or its namespace, no more connections.
+    #[error(
+        "the class allows no more connections (limits.connectionsPerTunnel, connectionsPerNamespace)"
+    )]
+    Limited,
+    /// Too many streams of the namespace have no finished request, and this one was the eldest.
+    #[error("the client's request is not finished, and too many others wait")]
+    Displaced,
     /// The service was stopped, or the process is on its way out.
     #[error("the service was stopped")]
     Stopped,
@@ -79,6 +87,8 @@ impl HandlerError {
             Self::ClientGone(_) => "client_gone",
             Self::Route(_) => "dial_failed",
             Self::Target(_) | Self::TargetSlow => "target_failed",
+            Self::Limited => "limited",
+            Self::Displaced => "displaced",
             Self::Stopped => "drained",
         }
     }

@@ -58,6 +58,7 @@ impl Handler {
                 }
             }
         }
+        self.requested(access)?;
         if head.headers.get("x-gost-protocol") == Some("udp") {
             let asked = self.http_datagrams(config, client, &read, access, stop);
             return Box::pin(asked).await;
@@ -179,6 +180,7 @@ mod tests {
     use super::*;
     use crate::base::{ListenAddr, Origin, ServiceKey};
     use crate::config::model::{HandlerConfig, ListenerConfig, ServiceConfig};
+    use crate::gate::Entry;
     use crate::handler::HandlerContext;
     use crate::io::Inbound;
     use crate::metrics::Metrics;
@@ -203,7 +205,8 @@ mod tests {
         let metrics = Metrics::new().unwrap().service(&key);
         let stopping = CancellationToken::new();
         let (dialer, clients, passwords) = (Arc::new(Silent), Arc::default(), Arc::default());
-        let context = HandlerContext { dialer, metrics, clients, key, stopping, passwords };
+        let memory = Default::default();
+        let context = HandlerContext { dialer, metrics, clients, key, memory, stopping, passwords };
         Handler::build(&config, context).unwrap()
     }
 
@@ -216,8 +219,10 @@ mod tests {
     async fn a_client_that_takes_no_answer_is_ended_by_a_stop() {
         let (ours, mut client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
-        let served =
-            tokio::time::timeout(HEAD_TIMEOUT / 2, handler.serve(inbound(ours), None, None, &stop));
+        let served = tokio::time::timeout(
+            HEAD_TIMEOUT / 2,
+            handler.serve(inbound(ours), Entry::free(), None, None, &stop),
+        );
         let stopped = async {
             client.write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -231,7 +236,7 @@ mod tests {
     async fn a_tunnel_costs_little_while_it_is_idle() {
         let (ours, _client) = tokio::io::duplex(32);
         let (handler, stop) = (handler(), CancellationToken::new());
-        let size = size_of_val(&handler.serve(inbound(ours), None, None, &stop));
+        let size = size_of_val(&handler.serve(inbound(ours), Entry::free(), None, None, &stop));
         assert!(size <= 2048, "{size} bytes");
     }
 

@@ -37,6 +37,7 @@ impl Handler {
         if access.user.is_some() {
             self.passwords.right(access.peer.ip());
         }
+        self.requested(access)?;
         let answer = |status| Response::new(status).encode();
         // As GOST: a forwarder goes its own way, whatever the client wants.
         if config.forward.is_some() {

@@ -43,6 +43,7 @@ impl Handler {
             Ok(request) => request,
             Err(Refused { error, answer }) => return self.refused(client, answer, error).await,
         };
+        self.requested(access)?;
         if request.command != CONNECT {
             // As GOST: closed without a reply.
             return Err(HandlerError::Disabled(request.command));

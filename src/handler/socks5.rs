@@ -34,6 +34,7 @@ impl Handler {
         if access.user.is_some() {
             self.passwords.right(access.peer.ip());
         }
+        self.requested(access)?;
         let refusal = |code| Reply::new(code).encode();
         match request.command {
             command::CONNECT => {}

@@ -109,6 +109,7 @@ fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Se
         metrics: metrics.clone(),
         clients: Arc::default(),
         key,
+        memory: Default::default(),
         stopping: stopping.clone(),
         passwords: Arc::default(),
     };
@@ -119,7 +120,10 @@ fn served(size: usize, handler: HandlerConfig, world: World, gates: Gates) -> Se
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let meter = Gate::new(&config.gates).meter(addr.ip());
-    let result = tokio::spawn(async move { handler.serve(inbound, meter, None, &stopped).await });
+    let result =
+        tokio::spawn(
+            async move { handler.serve(inbound, Entry::free(), meter, None, &stopped).await },
+        );
     Served { client, world, metrics, stop, stopping, result }
 }
 

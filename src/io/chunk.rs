@@ -73,6 +73,11 @@ impl Chunk {
         self.start == self.end
     }
 
+    /// What it keeps in memory, in bytes: its buffer.
+    pub fn footprint(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.len())
+    }
+
     /// Room for a read, behind the data. Takes a buffer if there is none.
     pub fn spare(&mut self) -> &mut [u8] {
         self.room(TAILROOM)

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::BoxIo;
+use super::memory::Share;
 use crate::metrics::ServiceMetrics;
 
 /// A stream that a client opened: a TCP connection, a WebSocket after its 101, or one of many in it.
@@ -54,4 +56,10 @@ pub struct Surroundings {
     pub hold: TaskTrackerToken,
     /// Where to count.
     pub metrics: ServiceMetrics,
+    /// Where what waits in it counts.
+    pub memory: Share,
+    /// For one more stream to be taken.
+    pub places: Arc<Semaphore>,
+    /// Ready when the connection is to end because others need what it holds.
+    pub over: Serving,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Share;
 use super::{BoxIo, Chunk, Ending, Io, ended};
 use crate::base::{CloseReason, Closed};
 
@@ -38,12 +39,14 @@ pub struct PipeOptions {
 
 /// Pumps until both sides finished, one broke, a timeout passed, or `stop` was cancelled.
 ///
-/// `moved` hears of every piece that was accepted by the other side.
+/// `moved` hears of every piece that was accepted by the other side. A piece that the other side does
+/// not take counts in `memory`, where others may need its room: then the tunnel ends.
 pub async fn pipe(
     client: &mut BoxIo,
     target: &mut BoxIo,
     options: PipeOptions,
     stop: &CancellationToken,
+    memory: &Share,
     moved: impl Fn(Direction, u64) + Send,
 ) -> Closed {
     let mut up = Half::new(Direction::Up);
@@ -52,6 +55,7 @@ pub async fn pipe(
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(None);
         let mut progress = Instant::now();
+        let mut account = None;
         poll_fn(|cx| {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(CloseReason::Drained);
@@ -71,6 +75,14 @@ pub async fn pipe(
             }
             if up.ended() && down.ended() {
                 return Poll::Ready(up.broke.or(down.broke).unwrap_or(CloseReason::Finished));
+            }
+            let held = up.chunk.footprint() + down.chunk.footprint();
+            if memory.is_limited() && (held > 0 || account.is_some()) {
+                let account = account.get_or_insert_with(|| memory.open());
+                account.hold(held);
+                if account.poll_shed(cx).is_ready() {
+                    return Poll::Ready(CloseReason::Overload);
+                }
             }
             let lingering = up.ended() || down.ended();
             let (limit, reason) = match (lingering, options.idle) {
@@ -106,6 +118,11 @@ pub async fn pipe(
     };
     let ending = match reason {
         CloseReason::Drained => Ending::Restart,
+        CloseReason::Overload => {
+            up.chunk.release();
+            down.chunk.release();
+            Ending::Overload
+        }
         // Both sides have had their FIN: another one would be two system calls for nothing.
         CloseReason::Finished if up.ended() && down.ended() => {
             return Closed { reason, up: up.bytes, down: down.bytes };

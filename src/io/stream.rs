@@ -18,6 +18,8 @@ pub enum Ending {
     Finished,
     /// This side goes away before the end (WebSocket: Close 1012, RFC 6455 7.4.1 and IANA).
     Restart,
+    /// This side needs what it holds for others (WebSocket: Close 1013).
+    Overload,
 }
 
 /// A full-duplex byte stream, polled by one task for both directions.
@@ -34,10 +36,7 @@ pub trait Io: Send + Unpin + 'static {
 
     /// Ready when the stream has room for what a write brings, or will say what is wrong with it.
     /// A pipe asks before it reads: what cannot go on stays where it is, and costs no buffer.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = cx;
-        Poll::Ready(())
-    }
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Writes the whole chunk; Ready means that it is empty. While it is pending the caller comes
     /// back with the same chunk, whose content may have changed its form (masked, with a header).
@@ -60,26 +59,56 @@ pub trait Io: Send + Unpin + 'static {
 
     /// Ends both directions with a word of farewell if the protocol has one and there is room for
     /// it. The caller bounds the time, then drops the stream.
-    fn poll_end(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<()> {
-        let _ = ending;
-        self.poll_close_write(cx).map(|_| ())
-    }
+    fn poll_end(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<()>;
 
     /// Sends what is due by itself: pings, answers to pings. Never waits.
     ///
     /// # Errors
     /// The peer is silent for longer than it may be.
-    fn upkeep(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let _ = cx;
-        Ok(())
-    }
+    fn upkeep(&mut self, cx: &mut Context<'_>) -> io::Result<()>;
 
     /// After the end of reading: the peer ended both directions, so writing is useless too
     /// (a WebSocket Close frame, unlike a FIN).
-    fn peer_closed(&self) -> bool {
-        false
-    }
+    fn peer_closed(&self) -> bool;
 }
+
+/// The rest of an [`Io`] that lies on no other one: there is always room, nothing is due by itself, and
+/// a FIN is the only farewell.
+///
+/// The trait has no such defaults, because they would be wrong for whatever lies on another stream, and
+/// nobody would notice that it does not pass a question on.
+macro_rules! lies_on_nothing {
+    () => {
+        fn poll_room(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+            std::task::Poll::Ready(())
+        }
+
+        $crate::io::says_no_farewell!();
+
+        fn peer_closed(&self) -> bool {
+            false
+        }
+    };
+}
+
+/// The part of [`lies_on_nothing!`] that a stream of a mux session has too.
+macro_rules! says_no_farewell {
+    () => {
+        fn poll_end(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+            _: $crate::io::Ending,
+        ) -> std::task::Poll<()> {
+            $crate::io::Io::poll_close_write(self, cx).map(|_| ())
+        }
+
+        fn upkeep(&mut self, _: &mut std::task::Context<'_>) -> std::io::Result<()> {
+            Ok(())
+        }
+    };
+}
+
+pub(crate) use {lies_on_nothing, says_no_farewell};
 
 /// Ends a stream: [`Io::poll_end`], at most for `within`.
 pub async fn ended(io: &mut dyn Io, ending: Ending, within: Duration) {
@@ -163,6 +192,8 @@ macro_rules! io_of_tokio {
             fn poll_close_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Pin::new(self).poll_shutdown(cx)
             }
+
+            lies_on_nothing!();
         }
         )*
     };

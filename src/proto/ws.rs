@@ -12,7 +12,7 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
-pub use close::{CLOSE_PROTOCOL_ERROR, CLOSE_SERVICE_RESTART, close_frame};
+pub use close::{CLOSE_PROTOCOL_ERROR, CLOSE_SERVICE_RESTART, CLOSE_TRY_AGAIN_LATER, close_frame};
 pub use decode::{Decoder, End, Role};
 pub use error::WsError;
 pub use frame::{FrameHeader, HeaderBytes, MAX_CONTROL, Opcode, control_frame};

@@ -65,7 +65,8 @@ impl Goal for Port<'_> {
         let io = walk.carrier(last, step).await?;
         let connector = &step.node.config.connector;
         let metrics = walk.route.metrics.clone();
-        let bound = bind::bind(io, connector, addr, walk.answer, metrics).await;
+        let bound =
+            bind::bind(io, connector, addr, walk.answer, metrics, walk.route.memory.open()).await;
         let silent = bound.as_ref().is_err_and(ConnectError::is_silence);
         if !silent {
             walk.route.well(step);

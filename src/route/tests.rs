@@ -145,6 +145,7 @@ fn built_for(
         origin,
         dialer,
         clients: Arc::default(),
+        memory: Default::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     Ok((Route::build(&config, &chain, context)?, metrics))
@@ -340,6 +341,7 @@ async fn equal_clients_are_built_once_and_at_first_use() {
             dialer: world.clone(),
             metrics: Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s")),
             clients: clients.clone(),
+            memory: Default::default(),
         };
         Route::through(&chain, &Names::default(), Some(Duration::from_secs(5)), context).unwrap()
     };

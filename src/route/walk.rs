@@ -157,7 +157,11 @@ impl Walk<'_> {
             let fresh = self.fresh(at, step).await;
             fresh.map_err(|Failed { error, blame }| NoSession { error: Arc::new(error), blame })
         };
-        let stream = tokio::time::timeout(self.until.left(), node.pool.stream(mux, connect)).await;
+        let stream = tokio::time::timeout(
+            self.until.left(),
+            node.pool.stream(mux, &self.route.memory, connect),
+        )
+        .await;
         let label = || node.label.clone();
         let error = match stream {
             Ok(Ok(io)) => return Ok(io),

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::model::MuxConfig;
+use crate::io::memory::Account;
 use crate::io::{BoxIo, Ending};
 use crate::metrics::ServiceMetrics;
 use crate::proto::smux::{Options, Role, Session, Time};
@@ -49,7 +50,12 @@ pub struct Acceptor(Arc<Holder>);
 impl Opener {
     /// Begins a session. Call it from within the runtime.
     pub fn start(carrier: BoxIo, config: MuxConfig) -> Self {
-        let (opener, session) = Self::begin(carrier, config);
+        Self::start_in(carrier, config, Account::default())
+    }
+
+    /// The same, with what waits in the session counted.
+    pub fn start_in(carrier: BoxIo, config: MuxConfig, memory: Account) -> Self {
+        let (opener, session) = Self::begin(carrier, config, memory);
         spawn(session);
         opener
     }
@@ -59,8 +65,9 @@ impl Opener {
     pub fn begin(
         carrier: BoxIo,
         config: MuxConfig,
+        memory: Account,
     ) -> (Self, impl Future<Output = Option<io::Error>> + Send + use<>) {
-        let (holder, session) = begin(carrier, config, Role::Client, None);
+        let (holder, session) = begin(carrier, config, Role::Client, None, memory);
         (Self(holder), session)
     }
 
@@ -104,7 +111,7 @@ impl Opener {
 impl Acceptor {
     /// Begins a session. Call it from within the runtime.
     pub fn start(carrier: BoxIo, config: MuxConfig) -> Self {
-        let (acceptor, session) = Self::begin(carrier, config, None);
+        let (acceptor, session) = Self::begin(carrier, config, None, Account::default());
         spawn(session);
         acceptor
     }
@@ -116,8 +123,9 @@ impl Acceptor {
         carrier: BoxIo,
         config: MuxConfig,
         metrics: Option<ServiceMetrics>,
+        memory: Account,
     ) -> (Self, impl Future<Output = Option<io::Error>> + Send + use<>) {
-        let (holder, session) = begin(carrier, config, Role::Server, metrics);
+        let (holder, session) = begin(carrier, config, Role::Server, metrics, memory);
         (Self(holder), session)
     }
 
@@ -162,6 +170,7 @@ fn begin(
     config: MuxConfig,
     role: Role,
     metrics: Option<ServiceMetrics>,
+    memory: Account,
 ) -> (Arc<Holder>, impl Future<Output = Option<io::Error>> + Send + use<>) {
     let options = Options {
         version: config.version,
@@ -173,6 +182,8 @@ fn begin(
     };
     let state = State {
         session: Session::new(role, options),
+        memory,
+        gathered: 0,
         task: None,
         held: true,
         ending: None,
@@ -216,6 +227,10 @@ struct Shared {
 
 struct State {
     session: Session<Pieces>,
+    /// What waits in it, among what waits in the process.
+    memory: Account,
+    /// What the session's task keeps in memory.
+    gathered: usize,
     /// The session's task.
     task: Option<Waker>,
     /// Somebody may open or accept.
@@ -245,6 +260,8 @@ impl Shared {
         let mut state = self.state.lock();
         let result = work(&mut state, now);
         let wakes = state.session.take_wakes();
+        let held = state.session.footprint() + state.gathered;
+        state.memory.hold(held);
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
         result

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::mux::Opener;
 use crate::config::model::MuxConfig;
 use crate::io::BoxIo;
+use crate::io::memory::Share;
 
 /// No stream to a node.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +48,15 @@ enum Turn<E> {
 
 impl<E: std::error::Error + Send + Sync + 'static> MuxPool<E> {
     /// Opens a stream on the session. If there is none that lives, one of the callers connects and
-    /// the others wait for it; should that one be given up, the next one connects. Set a time limit.
+    /// the others wait for it; should that one be given up, the next one connects. What waits in it is
+    /// counted in `memory`. Set a time limit.
     ///
     /// # Errors
     /// [`PoolError`].
     pub async fn stream(
         &self,
         config: MuxConfig,
+        memory: &Share,
         connect: impl Future<Output = Result<BoxIo, E>>,
     ) -> Result<BoxIo, PoolError<E>> {
         let mut connect = Some(connect);
@@ -78,7 +81,10 @@ impl<E: std::error::Error + Send + Sync + 'static> MuxPool<E> {
                     let mut place = Place { pool: self, done, state: State::None };
                     let Some(connect) = connect.take() else { return Err(PoolError::Open(ended)) };
                     match connect.await {
-                        Ok(carrier) => place.state = State::Open(Opener::start(carrier, config)),
+                        Ok(carrier) => {
+                            let opener = Opener::start_in(carrier, config, memory.open());
+                            place.state = State::Open(opener);
+                        }
                         Err(e) => {
                             let error = Arc::new(e);
                             place.done.send_replace(Some(error.clone()));

@@ -56,20 +56,23 @@ impl TcpEndpoint {
     ) {
         let count = |result| metrics.handshakes.with_label_values(&[result]).inc();
         let Ok(local) = stream.local_addr() else { return };
-        let Some(permit) = handshakes.enter(peer.ip()) else {
-            count("limited");
-            tracing::debug!(%peer, "too many handshakes in flight");
-            return;
-        };
+        let Some(mut permit) = handshakes.enter(peer.ip()) else { return count("limited") };
         self.keep_alive(&stream, peer);
         let began = Instant::now();
         let until = began + HANDSHAKE_TIMEOUT;
-        let arriving = async {
+        // Its handshake is over with its end.
+        let arriving = async move {
             let mut io = AsyncIo::new(stream);
             let mut client = peer;
             if self.trust.header_of(peer) {
                 match arrival::named_client(&mut io).await {
-                    Ok(named) => client = named.unwrap_or(peer),
+                    Ok(named) => {
+                        client = named.unwrap_or(peer);
+                        if !permit.is_of(client.ip()) {
+                            count("limited");
+                            return None;
+                        }
+                    }
                     Err(error) => {
                         count("failed");
                         tracing::debug!(%peer, %error, "no client behind the proxy");
@@ -100,7 +103,6 @@ impl TcpEndpoint {
             inbound = arriving => inbound,
             () = connection.late() => None,
         };
-        drop(permit);
         if let Some(inbound) = inbound {
             count("ok");
             metrics.handshake_seconds.observe(began.elapsed().as_secs_f64());

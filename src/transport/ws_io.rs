@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::io::{Chunk, Ending, Io};
 use crate::proto::ws::{
-    CLOSE_PROTOCOL_ERROR, CLOSE_SERVICE_RESTART, Decoder, End, FrameHeader, Opcode, Role,
-    close_frame, control_frame, mask,
+    CLOSE_PROTOCOL_ERROR, CLOSE_SERVICE_RESTART, CLOSE_TRY_AGAIN_LATER, Decoder, End, FrameHeader,
+    Opcode, Role, close_frame, control_frame, mask,
 };
 
 mod ping;
@@ -216,13 +216,18 @@ impl<I: Io> Io for WsIo<I> {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, ending: Ending) -> Poll<()> {
-        if ending == Ending::Restart && !self.in_frame {
-            self.queue_close(Some(CLOSE_SERVICE_RESTART), "service restart");
+        let farewell = match ending {
+            Ending::Finished => None,
+            Ending::Restart => Some((CLOSE_SERVICE_RESTART, "service restart")),
+            Ending::Overload => Some((CLOSE_TRY_AGAIN_LATER, "try again later")),
+        };
+        if let Some((code, reason)) = farewell.filter(|_| !self.in_frame) {
+            self.queue_close(Some(code), reason);
         }
         if self.writing != Writing::Finished && ready!(self.poll_close_write(cx)).is_err() {
             return Poll::Ready(());
         }
-        if ending != Ending::Restart {
+        if ending == Ending::Finished {
             return self.io.poll_end(cx, ending);
         }
         // A socket that is dropped with unread bytes sends a reset, which would overtake our Close.

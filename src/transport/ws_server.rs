@@ -50,7 +50,8 @@ use upgrade::{Opened, Upgrade};
 
 /// From the connection's start to the end of its first request's headers, with PROXY header and TLS
 /// handshake, and as long again for each further request; a service that is alone on its socket has
-/// its `readHeaderTimeout` instead. GOST has no limit of its own, and a slow client then holds a
+/// its `readHeaderTimeout` instead, unless it is a front port: there nobody's service says how long the
+/// others' handshakes take. GOST has no limit of its own, and a slow client then holds a
 /// socket forever.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -90,6 +91,8 @@ pub struct WsSocket {
 struct Shared {
     table: ArcSwap<WsTable>,
     handshakes: Arc<Handshakes>,
+    /// Tenants share it.
+    front: bool,
     tracker: TaskTracker,
     metrics: Metrics,
 }
@@ -132,12 +135,17 @@ impl Connection {
 }
 
 impl WsSocket {
-    /// A socket that serves nothing yet. `handshakes` is the process's; upgrades run as tasks of
-    /// `tracker`.
-    pub fn new(handshakes: Arc<Handshakes>, tracker: TaskTracker, metrics: &Metrics) -> Self {
+    /// A socket that serves nothing yet; `front`: tenants share it. Upgrades run as tasks of `tracker`.
+    pub fn new(
+        handshakes: Arc<Handshakes>,
+        front: bool,
+        tracker: TaskTracker,
+        metrics: &Metrics,
+    ) -> Self {
         let shared = Arc::new(Shared {
             table: ArcSwap::from_pointee(WsTable::default()),
             handshakes,
+            front,
             tracker,
             metrics: metrics.clone(),
         });
@@ -172,12 +180,12 @@ impl WsSocket {
         let local = stream.local_addr().ok()?;
         let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
             self.shared.count("limited");
-            tracing::debug!(%peer, "too many handshakes in flight");
             return None;
         };
         let mut connection = Connection::new(peer, local, permit);
         let table = self.shared.table.load_full();
-        let within = table.read_header_timeout().unwrap_or(READ_HEADER_TIMEOUT);
+        let own = if self.shared.front { None } else { table.read_header_timeout() };
+        let within = own.unwrap_or(READ_HEADER_TIMEOUT);
         // A timeout that no clock can show is none.
         let until = Instant::now().checked_add(within);
         let mut io = AsyncIo::new(stream);
@@ -191,7 +199,16 @@ impl WsSocket {
                     self.shared.count("timeout");
                     return None;
                 }
-                Some(Ok(named)) => connection.named = named,
+                Some(Ok(named)) => {
+                    connection.named = named;
+                    if let Some(client) = named.filter(|_| table.believes_header_of(peer))
+                        && let Some(permit) = connection.permit.get_mut()
+                        && !permit.is_of(client.ip())
+                    {
+                        self.shared.count("limited");
+                        return None;
+                    }
+                }
                 Some(Err(error)) => {
                     self.shared.count("failed");
                     tracing::debug!(%peer, %error, "no client behind the proxy");

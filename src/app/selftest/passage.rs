@@ -85,7 +85,8 @@ fn context() -> anyhow::Result<RouteContext> {
     let (origin, resolver) = (Origin::Files, Resolver::new(Search::System));
     let metrics = Metrics::new()?.service(&ServiceKey::new(origin.clone(), "selftest"));
     let dialer = Arc::new(Dialer::new(resolver, Arc::new(Guard::off())));
-    Ok(RouteContext { origin, dialer, metrics, clients: Arc::default() })
+    let (clients, memory) = Default::default();
+    Ok(RouteContext { origin, dialer, metrics, clients, memory })
 }
 
 #[cfg(test)]

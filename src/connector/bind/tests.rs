@@ -42,7 +42,8 @@ async fn asked(
     let (ours, mut node) = duplex(4096);
     let addr = addr.parse().unwrap();
     let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "in"));
-    let binding = bind(Box::new(ours), config, &addr, Duration::from_secs(15), metrics);
+    let binding =
+        bind(Box::new(ours), config, &addr, Duration::from_secs(15), metrics, Default::default());
     let playing = async {
         for (hears, says) in script {
             let mut heard = vec![0; hears.len()];
@@ -135,7 +136,8 @@ async fn a_mute_node_is_given_up() {
     let (ours, _node) = duplex(4096);
     let addr = ":1".parse().unwrap();
     let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "in"));
-    let binding = bind(Box::new(ours), &config, &addr, Duration::from_secs(15), metrics);
+    let binding =
+        bind(Box::new(ours), &config, &addr, Duration::from_secs(15), metrics, Default::default());
     assert!(matches!(binding.await, Err(ConnectError::Timeout)));
 }
 

@@ -1,7 +1,10 @@
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::config::model::{Admission, Gates, Limits, Terms};
+use crate::base::Secret;
+use crate::config::model::{
+    Admission, Gates, HandlerConfig, Limits, Socks5HandlerConfig, Terms, Users,
+};
 use crate::engine::Desired;
 use crate::engine::tests::{Doubles, forward};
 
@@ -160,4 +163,137 @@ async fn a_stream_that_comes_after_the_stop_is_ended() {
     let ended = tokio::time::timeout(Duration::from_secs(600), client.read_u8()).await;
     assert!(ended.is_ok(), "it goes on");
     drop(targets.try_recv());
+}
+
+/// A service that asks for a password, of a tunnel that may have so many connections.
+fn with_users(
+    most: u32,
+) -> (Services, Arc<Service>, tokio::sync::mpsc::UnboundedReceiver<tokio::io::DuplexStream>) {
+    let (doubles, targets) = Doubles::new();
+    let mut services = doubles.services();
+    let (key, config) = forward();
+    let users = Users([("u".into(), Secret::new("p".into()))].into());
+    let socks5 = Socks5HandlerConfig { users: Some(Arc::new(users)), ..Default::default() };
+    let handler = HandlerConfig::Socks5(socks5);
+    let config = Arc::new(ServiceConfig { handler, ..(*config).clone() });
+    let terms =
+        Terms { connections_of_tunnel: most, connections_of_namespace: most, ..Terms::default() };
+    let terms = Some(Arc::new(terms));
+    let (claim, drain) = Default::default();
+    let desired = Desired { config: config.clone(), claim, drain, closed: false, terms };
+    services.tenants.govern(&[(key.clone(), desired)].into());
+    services.prepare(&key, &config).unwrap();
+    services.set(&key, &config);
+    let service = services.get(&key).unwrap();
+    (services, service, targets)
+}
+
+fn inbound(source: u8) -> (Inbound, tokio::io::DuplexStream) {
+    let (io, client) = tokio::io::duplex(256);
+    let peer = SocketAddr::from(([10, 0, 0, source], 1));
+    (Inbound { io: Box::new(io), peer, local: peer }, client)
+}
+
+/// Greeting, login, and a request.
+const ASKED: &[u8] = b"\x05\x01\x02\x01\x01u\x01p\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50";
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_credentials_takes_no_place_of_those_who_have() {
+    for in_sessions in [false, true] {
+        let (services, service, mut targets) = with_users(2);
+        let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
+        for i in 0..300_u16 {
+            let (inbound, mut client) = inbound(9);
+            client.write_all(b"\x05").await.unwrap();
+            if in_sessions {
+                let session: Arc<dyn Accept> = service.clone();
+                let session = session.session(inbound.peer).unwrap();
+                session.accept(inbound);
+                held.push(Box::new(session));
+            } else if i % 2 == 0 {
+                service.accept(inbound);
+            } else {
+                services.tracker.spawn(service.serve(inbound));
+            }
+            held.push(Box::new(client));
+        }
+        for _ in 0..2 {
+            let (inbound, mut rightful) = inbound(1);
+            service.accept(inbound);
+            rightful.write_all(ASKED).await.unwrap();
+            let target = tokio::time::timeout(Duration::from_secs(1), targets.recv()).await;
+            held.push(Box::new((target.expect("it is refused").unwrap(), rightful)));
+        }
+        let (inbound, mut third) = inbound(1);
+        service.accept(inbound);
+        third.write_all(ASKED).await.unwrap();
+        let mut answers = Vec::new();
+        third.read_to_end(&mut answers).await.unwrap();
+        assert_eq!(answers, b"\x05\x02\x01\x00", "with credentials it would be one too many");
+        let text = services.metrics.encode().unwrap();
+        assert!(text.contains("kind=\"tunnel_connections\""), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_without_credentials_displaces_itself_and_nobody_else() {
+    let (services, service, mut targets) = with_users(9);
+    let mut flood = Vec::new();
+    for _ in 0..OF_NAMESPACE {
+        let (inbound, client) = inbound(9);
+        service.accept(inbound);
+        flood.push(client);
+    }
+    let (inbound, mut rightful) = inbound(1);
+    service.accept(inbound);
+    rightful.write_all(ASKED).await.unwrap();
+    targets.recv().await.unwrap();
+    let eldest = tokio::time::timeout(Duration::from_millis(10), flood[0].read_u8()).await;
+    assert!(eldest.expect("the eldest gives way").is_err());
+    let second = tokio::time::timeout(Duration::from_millis(10), flood[1].read_u8()).await;
+    assert!(second.is_err(), "no other one does");
+    let text = services.metrics.encode().unwrap();
+    assert!(text.contains("bound=\"namespace_streams\"} 1"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_never_asks_for_anything_ends_and_one_that_has_asked_goes_on() {
+    let (_services, service, mut targets) = with_users(9);
+    let session = |source: u8| {
+        let service: Arc<dyn Accept> = service.clone();
+        service.session(SocketAddr::from(([10, 0, 0, source], 1))).unwrap()
+    };
+    let (idle, busy) = (session(9), session(1));
+    let (inbound, mut rightful) = inbound(1);
+    busy.accept(inbound);
+    rightful.write_all(ASKED).await.unwrap();
+    targets.recv().await.unwrap();
+    tokio::time::timeout(FIRST_REQUEST * 2, idle.surroundings().over).await.expect("it goes on");
+    let over = tokio::time::timeout(FIRST_REQUEST * 100, busy.surroundings().over).await;
+    assert!(over.is_err(), "it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_a_session_have_a_place_until_their_request_is_finished() {
+    let (services, service, mut targets) = with_users(1000);
+    let service: Arc<dyn Accept> = service;
+    let (first, mut asking) = inbound(1);
+    let session = service.session(first.peer).unwrap();
+    let places = session.surroundings().places;
+    session.accept(first);
+    let idle: Vec<_> = (1..OF_SESSION)
+        .map(|_| {
+            let (inbound, client) = inbound(1);
+            session.accept(inbound);
+            client
+        })
+        .collect();
+    assert_eq!(places.available_permits(), 0);
+    assert!(services.metrics.encode().unwrap().contains("bound=\"session_streams\"} 1"));
+    asking.write_all(ASKED).await.unwrap();
+    let _target = targets.recv().await.unwrap();
+    assert_eq!(places.available_permits(), 1);
+    drop(idle);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(places.available_permits(), OF_SESSION);
 }

@@ -56,9 +56,10 @@ impl TcpSocket {
     ) -> Result<Self, listen::BindError> {
         let listener = listen::bind(addr)?;
         let local = listener.local_addr().map_err(|e| listen::BindError::new(addr, e))?;
-        let handshakes = around.handshakes.clone();
-        let ws =
-            Arc::new(WsSocket::new(handshakes.clone(), around.tracker.clone(), &around.metrics));
+        let handshakes = around.handshakes_of(addr);
+        let (front, tracker) = (around.is_front(addr), around.tracker.clone());
+        let ws = WsSocket::new(handshakes.clone(), front, tracker, &around.metrics);
+        let ws = Arc::new(ws);
         Ok(Self {
             local,
             dispatch: Arc::new(ArcSwap::from_pointee(Dispatch::Ws(ws.clone(), None))),
@@ -157,8 +158,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::engine::socket::HANDSHAKES;
+    use crate::config::model::{ListenerConfig, ServiceConfig, WsListenerConfig};
+    use crate::engine::WsServices;
     use crate::engine::tests::{Doubles, forward};
+    use crate::engine::{Front, Ports};
     use crate::io::AsyncIo;
 
     #[tokio::test]
@@ -166,7 +169,7 @@ mod tests {
         let (doubles, mut targets) = Doubles::new();
         let mut services = doubles.services();
         let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
-        let around = Surroundings::new(&[], HANDSHAKES, tracker, metrics);
+        let around = Surroundings::new(&Ports::default(), tracker, metrics);
         let mut socket = TcpSocket::bind(&"127.0.0.1:0".parse().unwrap(), &around).unwrap();
         let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
         client.write_all(b"hello").await.unwrap();
@@ -183,5 +186,68 @@ mod tests {
         let target = tokio::time::timeout(Duration::from_secs(10), targets.recv()).await;
         target.unwrap().unwrap().read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"hello");
+    }
+
+    #[tokio::test]
+    async fn what_is_slow_on_a_tunnel_s_own_port_takes_no_handshake_of_the_front() {
+        let (doubles, _targets) = Doubles::new();
+        let services = doubles.services();
+        let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
+        let front: ListenAddr = "127.0.0.1:8080".parse().unwrap();
+        let ports = Ports {
+            fronts: vec![Front { addr: front.clone(), tls: false }],
+            handshakes: Some(100),
+            handshakes_of_source: Some(2),
+            ..Default::default()
+        };
+        let around = Surroundings::new(&ports, tracker, metrics);
+        let own = around.handshakes_of(&"127.0.0.1:9000".parse().unwrap());
+        let from = |i: u8| std::net::IpAddr::from([192, 0, 2, i]);
+        let slow: Vec<_> = (0..=255).map_while(|i| own.enter(from(i))).collect();
+        assert_eq!(slow.len(), 128);
+        let next_own = around.handshakes_of(&"127.0.0.1:9001".parse().unwrap());
+        for others in [around.handshakes_of(&front), next_own] {
+            let _two = [(); 2].map(|()| others.enter(from(1)).unwrap());
+            assert!(others.enter(from(1)).is_none(), "so many of one source");
+        }
+        let text = services.metrics.encode().unwrap();
+        assert!(text.contains("bound=\"port_handshakes\"} 1"), "{text}");
+    }
+
+    /// How long a client that says nothing is waited for, on a socket of one service.
+    async fn waits(front: bool, read_header_timeout: Duration) -> Duration {
+        let (doubles, _targets) = Doubles::new();
+        let mut services = doubles.services();
+        let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
+        let addr: ListenAddr = "127.0.0.1:0".parse().unwrap();
+        let other = ListenAddr::port(8080);
+        let fronts = vec![Front { addr: if front { addr.clone() } else { other }, tls: false }];
+        let around = Surroundings::new(&Ports { fronts, ..Ports::default() }, tracker, metrics);
+        let mut socket = TcpSocket::bind(&addr, &around).unwrap();
+        let ws = WsListenerConfig {
+            read_header_timeout: Some(read_header_timeout),
+            ..WsListenerConfig::default()
+        };
+        let (key, config) = forward();
+        let listener = ListenerConfig::Ws(ws.clone());
+        let config = Arc::new(ServiceConfig { listener, ..(*config).clone() });
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let mut content = WsServices::default();
+        content.add(&key, &ws, front);
+        socket.route(&Content::Ws(content), &services);
+        let mut client = AsyncIo::new(doubles.connect(socket.local()).await);
+        let began = tokio::time::Instant::now();
+        assert!(client.read_u8().await.is_err());
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_service_says_how_long_a_handshake_on_the_front_takes() {
+        let year = Duration::from_secs(8760 * 3600);
+        for own in [year, Duration::from_secs(20), Duration::from_secs(1)] {
+            assert_eq!(waits(true, own).await.as_secs(), 10, "{own:?}");
+        }
+        assert_eq!(waits(false, Duration::from_secs(20)).await.as_secs(), 20, "its own port");
     }
 }

@@ -8,11 +8,11 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Surroundings;
+use super::Surroundings as Sockets;
 use crate::base::ListenAddr;
 use crate::engine::layout::Content;
 use crate::engine::service::Services;
-use crate::io::Accept;
+use crate::io::{Accept, Surroundings};
 use crate::net::listen::{self, BindError};
 use crate::net::udp::listener::{self, Taker};
 
@@ -35,7 +35,7 @@ impl Drop for UdpPort {
 
 impl UdpPort {
     /// Takes the port. Datagrams wait in the kernel for the first [`route`](Self::route).
-    pub(super) fn bind(addr: &ListenAddr, around: &Surroundings) -> Result<Self, BindError> {
+    pub(super) fn bind(addr: &ListenAddr, around: &Sockets) -> Result<Self, BindError> {
         let socket = listen::bind_udp(addr)?;
         let local = socket.local_addr().map_err(|e| BindError::new(addr, e))?;
         Ok(Self {
@@ -56,8 +56,8 @@ impl UdpPort {
     pub(super) fn route(&mut self, content: &Content, services: &Services) {
         let Content::Udp(key, config) = content else { return };
         let Some(service) = services.get(key) else { return };
-        let metrics = service.surroundings().metrics;
-        let taker = Taker { accept: service, config: config.clone(), metrics };
+        let Surroundings { metrics, memory, .. } = service.surroundings();
+        let taker = Taker { accept: service, config: config.clone(), metrics, memory };
         self.taker.store(Some(Arc::new(taker)));
         if let Some(socket) = self.idle.take() {
             let taker = self.taker.clone();

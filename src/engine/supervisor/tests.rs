@@ -5,7 +5,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::config::model::{WsListenerConfig, WsPath};
 use crate::engine::WsServices;
-use crate::engine::socket::HANDSHAKES;
 use crate::engine::tests::{Doubles, forward};
 use crate::io::{Accept, AsyncIo, Inbound};
 
@@ -15,7 +14,7 @@ fn supervisor(doubles: &Doubles) -> Supervisor {
     Supervisor {
         ports: Ports::default(),
         guard: Arc::default(),
-        surroundings: Surroundings::new(&[], HANDSHAKES, tracker.clone(), metrics.clone()),
+        surroundings: Surroundings::new(&Ports::default(), tracker.clone(), metrics.clone()),
         services,
         metrics,
         desired: watch::channel(Arc::default()).1,

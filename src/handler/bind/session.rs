@@ -14,6 +14,7 @@ use super::{Port, target};
 use crate::base::CloseReason;
 use crate::config::defaults;
 use crate::config::model::MuxConfig;
+use crate::gate::Entry;
 use crate::handler::access::Active;
 use crate::handler::{Access, Exchanged, Handler, HandlerError, count, nothing};
 use crate::io::{BoxIo, Ending, Exchange, PipeOptions, pipe};
@@ -49,7 +50,7 @@ impl Handler {
         stop: &CancellationToken,
     ) -> Result<Exchanged, HandlerError> {
         let client = self.listening(client, granted, &port, access, stop).await?;
-        let (opener, session) = Opener::begin(client.into_io(), peers.mux);
+        let (opener, session) = Opener::begin(client.into_io(), peers.mux, self.memory.open());
         let mut session = pin!(session);
         let mut tunnels = JoinSet::new();
         let (reason, over) = loop {
@@ -94,13 +95,13 @@ impl Handler {
         client: BoxIo,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (key, metrics) = (self.key.clone(), self.metrics.clone());
+        let (key, metrics, memory) = (self.key.clone(), self.metrics.clone(), self.memory.clone());
         let options = PipeOptions { idle: access.idle, linger: self.linger };
         async move {
             let _active = Active::new(&metrics);
             let (mut peer, mut client): (BoxIo, BoxIo) = (Box::new(peer), client);
             let moved = |direction, n| count(&metrics, direction, n);
-            let closed = pipe(&mut peer, &mut client, options, &stop, moved).await;
+            let closed = pipe(&mut peer, &mut client, options, &stop, &memory, moved).await;
             metrics.ended(closed.reason.as_str());
             access.log(&key, &Ok(closed));
         }
@@ -110,7 +111,7 @@ impl Handler {
 impl Access {
     /// Of a tunnel from one who came to a client's port to the client.
     fn of_peer(&self, peer: SocketAddr) -> Self {
-        let mut access = Self::new(peer, self.local, None);
+        let mut access = Self::new(peer, self.local, None, Entry::free());
         access.idle = self.idle;
         access.user.clone_from(&self.user);
         access.target = Some(target(self.peer));

@@ -123,6 +123,10 @@ impl Io for Counted {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if self.writing == 0 {
             self.writing = chunk.len() as u64;

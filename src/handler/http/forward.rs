@@ -245,12 +245,12 @@ impl Session<'_> {
     fn tunnel(&self, client: hyper::upgrade::OnUpgrade, target: hyper::upgrade::OnUpgrade) {
         let idle = self.config.idle_timeout.into_iter().chain(self.access.idle).min();
         let options = PipeOptions { idle, linger: self.handler.linger };
-        let stop = self.stop.clone();
+        let (stop, memory) = (self.stop.clone(), self.handler.memory.clone());
         let tunnel = async move {
             let (Ok(client), Ok(target)) = tokio::join!(client, target) else { return };
             let (Some(mut client), Some(mut target)) = (raw(client), raw(target)) else { return };
             // The target's stream counts.
-            pipe(&mut client, &mut target, options, &stop, |_, _| ()).await;
+            pipe(&mut client, &mut target, options, &stop, &memory, |_, _| ()).await;
         };
         let _ = self.started.send(Started::Tunnel(Box::pin(tunnel)));
     }

@@ -45,16 +45,22 @@ fn handling(io: BoxIo, handler: HandlerConfig, dialer: Arc<dyn Dial>) -> (Result
     let listener = ListenerConfig::Tcp(TcpListenerConfig::default());
     let mut config = ServiceConfig::new("s", ListenAddr::port(0), listener, handler);
     config.dial_timeout = None;
-    let (clients, stopping, passwords) = Default::default();
-    let context =
-        HandlerContext { dialer, metrics: metrics.clone(), clients, key, stopping, passwords };
+    let (clients, memory, stopping, passwords) = Default::default();
+    let context = HandlerContext {
+        dialer,
+        metrics: metrics.clone(),
+        clients,
+        key,
+        memory,
+        stopping,
+        passwords,
+    };
     let handler = Handler::build(&config, context).unwrap();
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     let inbound = Inbound { io, peer: addr, local: addr };
-    let result =
-        tokio::spawn(
-            async move { handler.serve(inbound, None, None, &CancellationToken::new()).await },
-        );
+    let result = tokio::spawn(async move {
+        handler.serve(inbound, Entry::free(), None, None, &CancellationToken::new()).await
+    });
     (result, metrics)
 }
 

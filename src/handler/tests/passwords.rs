@@ -80,9 +80,9 @@ fn service(config: HandlerConfig) -> Service {
     let listener = ListenerConfig::Tcp(TcpListenerConfig::default());
     let config = ServiceConfig::new("s", ListenAddr::port(0), listener, config);
     let door = Arc::new(Door::default());
-    let (clients, stopping, passwords) = Default::default();
+    let (clients, memory, stopping, passwords) = Default::default();
     let (dialer, metrics) = (door.clone(), all.service(&key));
-    let context = HandlerContext { dialer, metrics, clients, key, stopping, passwords };
+    let context = HandlerContext { dialer, metrics, clients, key, memory, stopping, passwords };
     Service { handler: Arc::new(Handler::build(&config, context).unwrap()), metrics: all, door }
 }
 
@@ -95,8 +95,9 @@ impl Service {
         let (handler, stop) = (self.handler.clone(), CancellationToken::new());
         let stopped = stop.clone();
         #[allow(clippy::disallowed_methods, reason = "a test's task")]
-        let served =
-            tokio::spawn(async move { handler.serve(inbound, None, None, &stopped).await });
+        let served = tokio::spawn(async move {
+            handler.serve(inbound, Entry::free(), None, None, &stopped).await
+        });
         let began = Instant::now();
         client.write_all(says).await.unwrap();
         let mut buf = [0; 1024];

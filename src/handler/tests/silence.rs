@@ -14,16 +14,23 @@ async fn quiet(config: HandlerConfig, says: &[u8], target_says: &[u8]) -> (Durat
     let config = ServiceConfig::new("s", ListenAddr::port(0), listener, config);
     let world = Arc::new(World::default());
     let metrics = Metrics::new().unwrap().service(&key);
-    let (clients, stopping, passwords) = Default::default();
-    let context =
-        HandlerContext { dialer: world.clone(), metrics, clients, key, stopping, passwords };
+    let (clients, memory, stopping, passwords) = Default::default();
+    let context = HandlerContext {
+        dialer: world.clone(),
+        metrics,
+        clients,
+        key,
+        memory,
+        stopping,
+        passwords,
+    };
     let handler = Handler::build(&config, context).unwrap();
     let (mut client, near) = duplex(64 * 1024);
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     let inbound = Inbound { io: Box::new(near), peer: addr, local: addr };
     #[allow(clippy::disallowed_methods, reason = "a test's task")]
     let served = tokio::spawn(async move {
-        handler.serve(inbound, None, Some(IDLE), &CancellationToken::new()).await
+        handler.serve(inbound, Entry::free(), None, Some(IDLE), &CancellationToken::new()).await
     });
     client.write_all(says).await.unwrap();
     let mut far = loop {

@@ -41,6 +41,10 @@ impl Io for Addressed {
         }
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.packets.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if !self.headed {
             if chunk.is_empty() {

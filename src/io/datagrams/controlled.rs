@@ -57,6 +57,10 @@ impl Io for Controlled {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.packets.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         self.packets.poll_write(cx, chunk)
     }

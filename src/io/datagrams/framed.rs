@@ -155,6 +155,10 @@ impl Io for Framed {
         }
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if !self.framed {
             if !self.framing.frame(chunk) {

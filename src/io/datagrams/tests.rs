@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::base::Target;
+use crate::io::full::Full;
 use crate::io::{Chunk, Io};
 use crate::proto::address::Address;
 use crate::proto::socks5::{FrameHeader, PacketHeader};
@@ -96,6 +97,17 @@ impl Io for Writes {
     fn poll_close_write(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         panic!("GOST takes a FIN for the end of both directions")
     }
+
+    crate::io::lies_on_nothing!();
+}
+
+#[test]
+fn there_is_no_more_room_for_datagrams_than_in_the_stream_below() {
+    for framing in [Framing::Lengths, Framing::Packets] {
+        assert!(!Full::has_room_below(Framed::new(Box::new(Full), framing, LONGEST)));
+    }
+    assert!(!Full::has_room_below(Addressed::new(Box::new(Full), address("[::1]:1"))));
+    assert!(!Full::has_room_below(Controlled::new(Box::new(Full), Box::new(Full), LONGEST)));
 }
 
 #[tokio::test]

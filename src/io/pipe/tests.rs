@@ -3,6 +3,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::io::memory::Budget;
+use crate::metrics::Metrics;
 
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -14,8 +16,12 @@ struct Running {
     pipe: JoinHandle<Closed>,
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test's task")]
 fn running(idle: Option<Duration>) -> Running {
+    running_within(idle, Share::default())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test's task")]
+fn running_within(idle: Option<Duration>, memory: Share) -> Running {
     let (client, near_client) = duplex(1024);
     let (target, near_target) = duplex(1024);
     let stop = CancellationToken::new();
@@ -24,7 +30,7 @@ fn running(idle: Option<Duration>) -> Running {
         let mut ends: (BoxIo, BoxIo) = (Box::new(near_client), Box::new(near_target));
         let options = PipeOptions { idle, linger: LINGER };
         let moved = Mutex::new((0, 0));
-        let closed = pipe(&mut ends.0, &mut ends.1, options, &stopped, |direction, n| {
+        let closed = pipe(&mut ends.0, &mut ends.1, options, &stopped, &memory, |direction, n| {
             let mut moved = moved.lock();
             match direction {
                 Direction::Up => moved.0 += n,
@@ -138,7 +144,7 @@ async fn a_slow_reader_is_not_a_silent_one() {
     reader.shutdown().await.unwrap();
     let (mut client, mut target): (BoxIo, BoxIo) = (Box::new(client), Box::new(target));
     let options = PipeOptions { idle: None, linger: LINGER };
-    let stop = CancellationToken::new();
+    let (stop, memory) = (CancellationToken::new(), Share::default());
     let slowly = async {
         let mut buf = [0; 64];
         for _ in 0..4096 / 64 {
@@ -147,7 +153,38 @@ async fn a_slow_reader_is_not_a_silent_one() {
         }
         drop(writer);
     };
-    let piped = pipe(&mut client, &mut target, options, &stop, |_, _| ());
+    let piped = pipe(&mut client, &mut target, options, &stop, &memory, |_, _| ());
     let (closed, ()) = tokio::join!(piped, slowly);
     assert_eq!((closed.reason, closed.down), (CloseReason::Finished, 4096));
+}
+
+#[tokio::test]
+async fn tunnels_whose_peers_take_nothing_end_at_their_part_of_the_budget() {
+    let budget = Budget::new(1 << 20, &Metrics::new().unwrap());
+    let (many, few) = (budget.share("many", "many/t"), budget.share("few", "few/t"));
+    let mut tunnels: Vec<_> = (0..20).map(|_| running_within(None, many.clone())).collect();
+    let mut neighbour = running_within(None, few.clone());
+    // Its client takes nothing of it either, for a while.
+    neighbour.target.write_all(&[7; 2048]).await.unwrap();
+    for tunnel in &mut tunnels {
+        // Fills what is between the ends, and the pipe keeps the rest.
+        let _ = tunnel.target.write_all(&[7; 2048]).await;
+        tokio::task::yield_now().await;
+        assert!(budget.used() <= 1 << 20);
+    }
+    let mut ended = 0;
+    for tunnel in tunnels {
+        if tunnel.pipe.is_finished() {
+            assert_eq!(tunnel.pipe.await.unwrap().reason, CloseReason::Overload);
+            ended += 1;
+        } else {
+            tunnel.pipe.abort();
+        }
+    }
+    assert!(ended >= 10, "{ended} of 20 ended, each held 64 KiB");
+    let mut bytes = vec![0; 2048];
+    neighbour.client.read_exact(&mut bytes).await.unwrap();
+    neighbour.target.write_all(b"more").await.unwrap();
+    neighbour.client.read_exact(&mut bytes[..4]).await.unwrap();
+    assert_eq!(bytes[..4], *b"more");
 }

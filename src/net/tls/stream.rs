@@ -80,6 +80,10 @@ macro_rules! io_of_tls {
             fn upkeep(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
                 self.get_mut().0.get_mut().upkeep(cx)
             }
+
+            fn peer_closed(&self) -> bool {
+                self.get_ref().0.get_ref().peer_closed()
+            }
         }
         )*
     };

@@ -4,6 +4,7 @@
 //! bounded: datagrams that wait, sources whose first datagram still waits, sources in all.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dropped, canonical};
 use crate::config::model::UdpListenerConfig;
+use crate::io::memory::{Account, STEP, Share};
 use crate::io::{Accept, Inbound};
 use crate::metrics::ServiceMetrics;
 
@@ -42,6 +44,8 @@ pub struct Taker {
     pub config: UdpListenerConfig,
     /// Where to count what is dropped.
     pub metrics: ServiceMetrics,
+    /// Where what waits counts.
+    pub memory: Share,
 }
 
 /// What the listener and its streams share.
@@ -56,6 +60,9 @@ struct Shared {
     untouched: AtomicUsize,
     /// Bytes that wait.
     waiting: AtomicUsize,
+    /// How many of them are counted for the process, and in which account.
+    told: AtomicUsize,
+    memory: Mutex<Account>,
     /// A stream has ended.
     ended: Notify,
 }
@@ -75,6 +82,8 @@ pub async fn run(
         streams: AtomicUsize::new(0),
         untouched: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        told: AtomicUsize::new(0),
+        memory: Mutex::new(taker().map(|taker| taker.memory.open()).unwrap_or_default()),
         ended: Notify::new(),
     });
     // What fits into no stream's buffer is cut off where it is known how long that is.
@@ -89,6 +98,11 @@ pub async fn run(
             }
             () = shared.ended.notified(), if stopping => continue,
             received = shared.socket.recv_from(&mut buffer) => received,
+            () = poll_fn(|cx| shared.memory.lock().poll_shed(cx)) => {
+                let Some(taker) = taker() else { continue };
+                shared.shed(&taker);
+                continue;
+            }
         };
         match received {
             Ok((0, _)) => {}
@@ -147,6 +161,33 @@ impl Shared {
             self.waiting.fetch_sub(datagram.len(), Ordering::AcqRel);
             return Err(Dropped::Queue);
         }
+        self.tell();
         Ok(())
+    }
+
+    /// Counts what waits for the process, if that has changed by much.
+    fn tell(&self) {
+        let (waiting, told) =
+            (self.waiting.load(Ordering::Acquire), self.told.load(Ordering::Acquire));
+        if waiting.abs_diff(told) >= STEP || waiting == 0 && told > 0 {
+            let mut memory = self.memory.lock();
+            memory.hold(waiting);
+            self.told.store(waiting, Ordering::Release);
+        }
+    }
+
+    /// Drops what waits: others need its room.
+    fn shed(&self, taker: &Taker) {
+        let sources: Vec<_> = self.sources.lock().values().cloned().collect();
+        for source in sources {
+            let (datagrams, bytes) = source.clear();
+            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+            for _ in 0..datagrams {
+                taker.metrics.datagram_dropped(Dropped::Queue.as_str());
+            }
+        }
+        let mut memory = self.memory.lock();
+        *memory = taker.memory.open();
+        self.told.store(0, Ordering::Release);
     }
 }

@@ -191,6 +191,10 @@ impl Io for Named {
         self.packets.poll_read(cx, chunk)
     }
 
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.packets.poll_room(cx)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         if !self.passing {
             ready!(self.poll_found(cx))?;

@@ -16,6 +16,7 @@ use super::*;
 use crate::base::{Origin, ServiceKey};
 use crate::config::model::{Hosts, Names};
 use crate::io::datagrams::Controlled;
+use crate::io::full::Full;
 use crate::io::{BoxIo, Chunk, Io};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::net::dial::{AssociateRequest, Dial, Dialer};
@@ -278,6 +279,8 @@ impl Io for Packets {
     fn poll_close_write(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+
+    crate::io::lies_on_nothing!();
 }
 
 /// Names of which only those that begin with `a` are ever found, after a second; `z` fails then.
@@ -371,4 +374,11 @@ async fn what_was_found_waits_for_what_is_on_its_way() {
     poll_fn(|cx| io.poll_write(cx, &mut chunk)).await.unwrap();
     passes(&mut io, Duration::from_secs(1)).await;
     assert_eq!(packets.take(), [ahead, packet(Some("10.0.0.1"), 1, b"named")]);
+}
+
+#[test]
+fn there_is_no_more_room_for_packets_to_names_than_below() {
+    let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s"));
+    let look = |_: &str| -> Looking { Box::pin(std::future::pending()) };
+    assert!(!Full::has_room_below(Named::new(Box::new(Full), look, |_| true, metrics)));
 }

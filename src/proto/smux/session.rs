@@ -21,9 +21,8 @@ pub use output::MAX_GATHER;
 /// Since the session began.
 pub type Time = Duration;
 
-/// Streams that were opened by the peer and that nobody took yet. More of them wait in the carrier.
-const BACKLOG: usize = 1024;
-/// Streams of a session at a time. One more is refused with a FIN.
+/// Streams of a session at a time, also those that nobody took yet. One more is refused with a FIN. None
+/// waits in the carrier: behind it may be what those that were taken wait for.
 const MAX_STREAMS: usize = 16 * 1024;
 /// Control frames that wait to be sent. A peer that causes more is not read until they are.
 const MAX_CONTROL: usize = 8 * 1024;
@@ -83,6 +82,8 @@ pub struct Session<Q> {
     acceptor: Option<Waker>,
     /// Bytes of all streams that wait to be sent.
     unsent: usize,
+    /// What all streams keep in memory.
+    footprint: usize,
     /// Streams with a little to send, in the order of their turns. They come first.
     brief: VecDeque<u32>,
     /// Streams with much to send, in the order of their turns.
@@ -121,6 +122,7 @@ impl<Q: Queue> Session<Q> {
             backlog: VecDeque::new(),
             acceptor: None,
             unsent: 0,
+            footprint: 0,
             brief: VecDeque::new(),
             round: VecDeque::new(),
             crowd: VecDeque::new(),
@@ -154,6 +156,7 @@ impl<Q: Queue> Session<Q> {
             }
         };
         self.streams.insert(id, Stream::new(now));
+        self.weigh(id);
         self.control.push_back(Control::Syn(id));
         self.unannounced += 1;
         self.work = true;
@@ -168,8 +171,6 @@ impl<Q: Queue> Session<Q> {
     /// The next stream that the peer opened; Ready with `None` when no more can come.
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Option<u32>> {
         if let Some(id) = self.backlog.pop_front() {
-            // The carrier may have waited for this place.
-            self.work |= self.backlog.len() + 1 == BACKLOG;
             return Poll::Ready(Some(id));
         }
         if self.failed || !self.options.accepts {
@@ -197,6 +198,32 @@ impl<Q: Queue> Session<Q> {
     /// How many streams there are, with those that only have to send their rest.
     pub fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// What it keeps in memory, in bytes: streams, and what waits in them.
+    pub fn footprint(&self) -> usize {
+        self.footprint
+    }
+
+    /// Counts what a stream keeps in memory, after a change.
+    fn weigh(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.weigh(&mut self.footprint);
+        }
+    }
+
+    fn remove(&mut self, id: u32) {
+        if let Some(stream) = self.streams.remove(&id) {
+            self.footprint = self.footprint.saturating_sub(stream.footprint);
+        }
+    }
+
+    /// Drops what was received and not read. After [`fail`](Self::fail).
+    pub fn discard(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.recv = Q::default();
+            stream.weigh(&mut self.footprint);
+        }
     }
 
     /// Gives a stream its turn if it has something to send.
@@ -234,8 +261,9 @@ impl<Q: Queue> Session<Q> {
         self.wakes.extend(stream.wakers());
         let over = stream.is_over();
         self.recount(id);
+        self.weigh(id);
         if over {
-            self.streams.remove(&id);
+            self.remove(id);
         }
         self.control.push_back(Control::Fin(id));
         self.work = true;
@@ -251,6 +279,11 @@ impl<Q: Queue> Session<Q> {
             self.wakes.extend(stream.wakers());
         }
         self.streams.retain(|_, stream| !stream.released);
+        self.footprint = 0;
+        for stream in self.streams.values_mut() {
+            stream.footprint = 0;
+            stream.weigh(&mut self.footprint);
+        }
         self.wakes.extend(self.acceptor.take());
     }
 

@@ -15,6 +15,11 @@ pub trait Queue: Default {
         self.len() == 0
     }
 
+    /// What they keep in memory, in bytes.
+    fn footprint(&self) -> usize {
+        self.len()
+    }
+
     /// Adds bytes at the end.
     fn push(&mut self, bytes: &[u8]);
 
@@ -41,6 +46,8 @@ pub(super) struct Stream<Q> {
     pub send: Q,
     /// How much of that is in the session's count.
     pub unsent: usize,
+    /// How much of what it keeps in memory is in the session's count.
+    pub footprint: usize,
     /// Bytes at the front of it that leave without what was written behind them.
     pub apart: usize,
     pub reader: Option<Waker>,
@@ -88,6 +95,7 @@ impl<Q: Queue> Stream<Q> {
             send: Q::default(),
             apart: 0,
             unsent: 0,
+            footprint: 0,
             reader: None,
             writer: None,
             released: false,
@@ -115,6 +123,12 @@ impl<Q: Queue> Stream<Q> {
     /// A stream that the peer opened.
     pub(super) fn of_peer(now: Time) -> Self {
         Self { fresh: true, ..Self::new(now) }
+    }
+
+    /// Counts what it keeps in memory, after a change.
+    pub(super) fn weigh(&mut self, of_all: &mut usize) {
+        let now = size_of::<Self>() + self.recv.footprint() + self.send.footprint();
+        *of_all = (*of_all + now).saturating_sub(std::mem::replace(&mut self.footprint, now));
     }
 
     /// The FIN that is to follow the data.

@@ -7,6 +7,9 @@ pub const CLOSE_PROTOCOL_ERROR: u16 = 1002;
 /// The service restarts; the client may come again (IANA registry of close codes).
 pub const CLOSE_SERVICE_RESTART: u16 = 1012;
 
+/// There is too much to do; the client may come again later (IANA registry of close codes).
+pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
+
 /// A Close frame; without a code its payload is empty.
 pub fn close_frame(code: Option<u16>, reason: &str, key: Option<[u8; 4]>) -> Vec<u8> {
     let payload = code.map(|code| [&code.to_be_bytes(), reason.as_bytes()].concat());

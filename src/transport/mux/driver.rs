@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::{Shared, State};
 use crate::io::{BoxIo, Chunk, Ending, Io, ended};
@@ -19,6 +19,10 @@ const ROUNDS: usize = 2;
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a peer may take nothing of the last frames, and how long they may take in all.
+const STANDSTILL: Duration = Duration::from_secs(5);
+const LAST_FRAMES: Duration = Duration::from_secs(30);
 
 /// Carries the session until the carrier breaks, the peer errs or is silent, somebody ends it, or
 /// nobody holds it any more; what broke it, if anything did.
@@ -50,8 +54,14 @@ pub(super) async fn run(
     shared.with(|state, _| {
         state.ended = Some(kind);
         state.session.fail();
+        if ending == Ending::Overload {
+            state.session.discard();
+        }
     });
     driver.input.release();
+    if broken.is_none() && ending != Ending::Overload {
+        let _ = timeout(LAST_FRAMES, driver.write_last()).await;
+    }
     driver.output.release();
     ended(&mut driver.carrier, ending, FAREWELL).await;
     broken
@@ -85,6 +95,9 @@ impl Driver {
             if !state.task.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.task = Some(cx.waker().clone());
             }
+            if state.memory.poll_shed(cx).is_ready() {
+                return Poll::Ready(Ok(Ending::Overload));
+            }
         }
         for round in 0.. {
             if round == ROUNDS {
@@ -101,7 +114,9 @@ impl Driver {
             }
         }
         // What the last rounds left to do is done; what the clock brings wakes us again.
+        let gathered = self.input.footprint() + self.output.footprint();
         let (over, deadline, stalled) = shared.with(|state, now| {
+            state.gathered = gathered;
             state.session.take_work();
             let ticked = state.session.tick(now);
             (over(state), ticked.map(|()| state.session.deadline()), state.session.stalled())
@@ -179,6 +194,21 @@ impl Driver {
             }
             Poll::Pending => Step::Idle,
         })
+    }
+
+    /// Writes the frames that were gathered. What they are of has ended, and the peer is to have it whole.
+    async fn write_last(&mut self) {
+        while !self.output.is_empty() {
+            let before = self.output.len();
+            let writing = poll_fn(|cx| match self.carrier.poll_write(cx, &mut self.output) {
+                Poll::Pending if self.output.len() == before => Poll::Pending,
+                Poll::Pending => Poll::Ready(Ok(())),
+                written => written,
+            });
+            if !matches!(timeout(STANDSTILL, writing).await, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 
     /// Fills the output; whether there was anything.

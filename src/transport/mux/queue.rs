@@ -20,6 +20,8 @@ pub(super) struct Pieces {
     /// Bytes of the tail that were taken.
     taken: usize,
     len: usize,
+    /// What the chunks keep in memory.
+    kept: usize,
     /// The last piece that was taken out was much, so the next one will be.
     bulk: bool,
 }
@@ -34,12 +36,14 @@ impl Pieces {
         }
         self.settle();
         self.len += chunk.len();
-        self.chunks.push_back(chunk.take());
+        let chunk = chunk.take();
+        self.put(chunk);
     }
 
     /// Moves the first bytes into an empty chunk; how many.
     pub(super) fn pop_into(&mut self, chunk: &mut Chunk) -> usize {
         if let Some(first) = self.chunks.pop_front() {
+            self.kept = self.kept.saturating_sub(first.footprint());
             *chunk = first;
         } else {
             let n = chunk.append(self.tail.get(self.taken..).unwrap_or_default());
@@ -48,6 +52,11 @@ impl Pieces {
         self.len -= chunk.len().min(self.len);
         self.bulk = chunk.len() >= BEHIND;
         chunk.len()
+    }
+
+    fn put(&mut self, chunk: Chunk) {
+        self.kept += chunk.footprint();
+        self.chunks.push_back(chunk);
     }
 
     fn drop_tail(&mut self, n: usize) {
@@ -61,7 +70,8 @@ impl Pieces {
     fn settle(&mut self) {
         let rest = self.tail.get(self.taken..).unwrap_or_default();
         if !rest.is_empty() {
-            self.chunks.push_back(Chunk::from_slice(rest));
+            let chunk = Chunk::from_slice(rest);
+            self.put(chunk);
         }
         (self.tail, self.taken) = (Vec::new(), 0);
     }
@@ -70,6 +80,10 @@ impl Pieces {
 impl Queue for Pieces {
     fn len(&self) -> usize {
         self.len
+    }
+
+    fn footprint(&self) -> usize {
+        self.kept + self.tail.capacity()
     }
 
     fn push(&mut self, mut bytes: &[u8]) {
@@ -93,7 +107,7 @@ impl Queue for Pieces {
             // A reader that is behind takes more at once.
             chunk.prefer_large(self.bulk || self.len - bytes.len() >= BEHIND);
             let n = chunk.append(bytes);
-            self.chunks.push_back(chunk);
+            self.put(chunk);
             bytes = bytes.get(n..).unwrap_or_default();
         }
     }
@@ -103,10 +117,11 @@ impl Queue for Pieces {
         while n > 0
             && let Some(first) = self.chunks.front_mut()
         {
-            let piece = n.min(first.len());
+            let (piece, footprint) = (n.min(first.len()), first.footprint());
             put(first.data().get(..piece).unwrap_or_default());
             first.consume(piece);
             if first.is_empty() {
+                self.kept = self.kept.saturating_sub(footprint);
                 self.chunks.pop_front();
             }
             n -= piece;
@@ -150,10 +165,14 @@ mod tests {
                 got.extend_from_slice(chunk.data());
             }
             assert_eq!(pieces.len(), wanted.len() - got.len());
+            let chunks: usize = pieces.chunks.iter().map(Chunk::footprint).sum();
+            assert_eq!(pieces.footprint(), chunks + pieces.tail.capacity());
+            assert!(pieces.footprint() >= pieces.len());
         }
         let rest = pieces.len();
         pieces.take(rest, &mut |piece| got.extend_from_slice(piece));
         assert!(wanted == got && pieces.is_empty());
+        assert_eq!(pieces.footprint(), 0);
     }
 
     #[test]

@@ -87,6 +87,8 @@ impl Io for MuxStream {
         Poll::Ready(finished.map_err(broken))
     }
 
+    crate::io::says_no_farewell!();
+
     fn peer_closed(&self) -> bool {
         self.shared.state.lock().session.peer_closed(self.id)
     }

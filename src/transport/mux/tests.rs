@@ -5,7 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::io::memory::Budget;
 use crate::io::{AsyncIo, Chunk, Io};
+use crate::metrics::Metrics;
 use crate::transport::WsIo;
 
 fn config(version: u8) -> MuxConfig {
@@ -229,4 +231,168 @@ async fn what_waits_in_a_stream_is_bounded() {
         }
     });
     assert!(full.await <= 400_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_has_sent_what_it_had_gathered() {
+    for restart in [false, true] {
+        let (ours, mut theirs) = duplex(1000);
+        let opener = Opener::start(Box::new(ours), config(1));
+        let mut io = AsyncIo::new(opener.open().await.unwrap());
+        let bytes = pattern(0, 100_000);
+        io.write_all(&bytes).await.unwrap();
+        drop(io);
+        // Everything is gathered, and most of it waits for the slow peer.
+        let streams = opener.count();
+        while streams() > 0 {
+            tokio::task::yield_now().await;
+        }
+        if restart {
+            opener.end(Ending::Restart);
+        }
+        drop(opener);
+        let (mut got, mut piece) = (Vec::new(), [0; 1000]);
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            match theirs.read(&mut piece).await.unwrap() {
+                0 => break,
+                n => got.extend_from_slice(&piece[..n]),
+            }
+        }
+        // SYN, two frames at least, FIN; nothing is cut within a frame.
+        assert!(got.len() > bytes.len(), "restart {restart}: {} bytes came", got.len());
+        assert_eq!(got[got.len() - 8..], [1, 1, 0, 0, 3, 0, 0, 0], "restart {restart}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_wait_long_for_a_peer_that_takes_nothing() {
+    let (ours, theirs) = duplex(1000);
+    let opener = Opener::start(Box::new(ours), config(1));
+    let mut io = AsyncIo::new(opener.open().await.unwrap());
+    io.write_all(&pattern(0, 100_000)).await.unwrap();
+    drop((io, opener));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut theirs = theirs;
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(1), theirs.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+const BUDGET: usize = 16 << 20;
+
+/// As `pair`, with what waits at the accepting end counted for a namespace.
+fn counted(config: MuxConfig, budget: &Budget, namespace: &str) -> (Opener, Acceptor) {
+    let (a, b) = duplex(1 << 16);
+    let opener = Opener::start(Box::new(WsIo::client(a, None)), config);
+    let memory = budget.share(namespace, namespace).open();
+    let carrier = Box::new(WsIo::server(b, None));
+    let (acceptor, session) = Acceptor::begin(carrier, config, None, memory);
+    spawn(session);
+    (opener, acceptor)
+}
+
+/// Waits until the session of a namespace has ended for what it held, with a neighbour that goes on.
+async fn overloads(
+    (opener, mut acceptor): (Opener, Acceptor),
+    budget: &Budget,
+    load: impl AsyncFnOnce(&Opener, &mut Acceptor),
+) {
+    let (neighbour, mut its_end) = counted(config(2), budget, "neighbour");
+    let (mut ours, mut theirs) = stream(&neighbour, &mut its_end).await;
+    tokio::select! {
+        () = async { load(&opener, &mut acceptor).await } => {}
+        () = async {
+            loop {
+                ours.write_all(b"x").await.unwrap();
+                assert_eq!(theirs.read_u8().await.unwrap(), b'x');
+                assert!(budget.used() <= BUDGET, "{} bytes", budget.used());
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    assert!(acceptor.accept().await.is_none(), "the session has ended");
+    assert_eq!(budget.used(), 0, "and holds nothing");
+    ours.write_all(b"y").await.unwrap();
+    while theirs.read_u8().await.expect("the neighbour goes on") != b'y' {}
+}
+
+#[tokio::test]
+async fn what_nobody_reads_of_a_session_is_bounded_by_the_budget_whatever_its_buffers_are() {
+    for version in [1, 2] {
+        let budget = Budget::new(BUDGET, &Metrics::new().unwrap());
+        let huge = MuxConfig {
+            max_receive_buffer: i32::MAX as u32,
+            max_stream_buffer: i32::MAX as u32,
+            ..config(version)
+        };
+        let pair = counted(huge, &budget, "a");
+        overloads(pair, &budget, async |opener, acceptor| {
+            let mut streams = Vec::new();
+            let bytes = vec![7; 200_000];
+            for _ in 0..2 * BUDGET / bytes.len() {
+                let Ok(ours) = opener.open().await else { return };
+                let mut ours = AsyncIo::new(ours);
+                if ours.write_all(&bytes).await.is_err() || ours.flush().await.is_err() {
+                    return;
+                }
+                let Some(theirs) = acceptor.accept().await else { return };
+                streams.push((ours, theirs));
+            }
+            panic!("it took {} bytes", 2 * BUDGET);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn streams_of_which_a_client_reads_nothing_are_bounded_by_the_budget() {
+    for version in [1, 2] {
+        let budget = Budget::new(BUDGET, &Metrics::new().unwrap());
+        let pair = counted(config(version), &budget, "a");
+        overloads(pair, &budget, async |opener, acceptor| {
+            let mut streams = Vec::new();
+            for _ in 0..5500 {
+                let Ok(ours) = opener.open().await else { return };
+                let Some(mut theirs) = acceptor.accept().await else { return };
+                // A piece of each is taken, and no more where the client reads nothing.
+                let mut chunk = Chunk::from_slice(&[7; 40_000]);
+                let written =
+                    poll_fn(|cx| std::task::Poll::Ready(theirs.poll_write(cx, &mut chunk)));
+                if matches!(written.await, std::task::Poll::Ready(Err(_))) {
+                    return;
+                }
+                streams.push((ours, theirs));
+            }
+            panic!("it took a piece of each stream");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_read_holds_nothing_in_the_end() {
+    let budget = Budget::new(BUDGET, &Metrics::new().unwrap());
+    let (opener, mut acceptor) = counted(config(2), &budget, "a");
+    let (mut ours, mut theirs) = stream(&opener, &mut acceptor).await;
+    let sent = pattern(1, 3 << 20);
+    let echo = async {
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).await.unwrap();
+        theirs.write_all(&got).await.unwrap();
+        theirs.shutdown().await.unwrap();
+    };
+    let ask = async {
+        ours.write_all(&sent).await.unwrap();
+        ours.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        ours.read_to_end(&mut got).await.unwrap();
+        assert!(got == sent);
+    };
+    tokio::join!(echo, ask);
+    drop((ours, theirs));
+    assert!(budget.used() < crate::io::memory::STEP, "{}", budget.used());
+    drop((opener, acceptor));
 }

@@ -54,7 +54,9 @@ async fn first_dials_at_once_share_one_session() {
     let mut asking = JoinSet::new();
     for _ in 0..50 {
         let (pool, node) = (pool.clone(), node.clone());
-        asking.spawn(async move { pool.stream(config(), node.dial()).await.unwrap() });
+        asking.spawn(async move {
+            pool.stream(config(), &Share::default(), node.dial()).await.unwrap()
+        });
     }
     let streams = asking.join_all().await;
     assert_eq!((node.dials(), streams.len()), (1, 50));
@@ -68,10 +70,12 @@ async fn first_dials_at_once_share_one_session() {
 async fn a_dead_session_is_replaced_before_a_request_is_spent_on_it() {
     let (node, mut ends) = Node::new(0);
     let pool = MuxPool::default();
-    let mut old = AsyncIo::new(pool.stream(config(), node.clone().dial()).await.unwrap());
+    let mut old =
+        AsyncIo::new(pool.stream(config(), &Share::default(), node.clone().dial()).await.unwrap());
     drop(ends.recv().await.unwrap());
     assert!(old.read_u8().await.is_err());
-    let mut stream = AsyncIo::new(pool.stream(config(), node.clone().dial()).await.unwrap());
+    let mut stream =
+        AsyncIo::new(pool.stream(config(), &Share::default(), node.clone().dial()).await.unwrap());
     let mut acceptor = Acceptor::start(Box::new(ends.recv().await.unwrap()), config());
     stream.write_all(b"x").await.unwrap();
     let mut theirs = AsyncIo::new(acceptor.accept().await.unwrap());
@@ -85,12 +89,14 @@ async fn a_failed_dial_fails_all_who_waited_and_the_next_one_tries_anew() {
     let mut asking = JoinSet::new();
     for _ in 0..10 {
         let (pool, node) = (pool.clone(), node.clone());
-        asking.spawn(async move { pool.stream(config(), node.dial()).await.err() });
+        asking.spawn(
+            async move { pool.stream(config(), &Share::default(), node.dial()).await.err() },
+        );
     }
     let errors = asking.join_all().await;
     assert!(errors.iter().all(|e| matches!(e, Some(PoolError::Connect(_)))), "{errors:?}");
     assert_eq!(node.dials(), 1);
-    assert!(pool.stream(config(), node.clone().dial()).await.is_ok());
+    assert!(pool.stream(config(), &Share::default(), node.clone().dial()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,10 +105,14 @@ async fn whoever_waits_takes_over_from_one_who_gave_up() {
     let pool = Arc::new(MuxPool::default());
     let first = TaskTracker::new().spawn({
         let pool = pool.clone();
-        async move { pool.stream(config(), std::future::pending::<Result<_, Refused>>()).await }
+        async move {
+            pool.stream(config(), &Share::default(), std::future::pending::<Result<_, Refused>>())
+                .await
+        }
     });
     tokio::task::yield_now().await;
-    let second = pool.stream(config(), node.clone().dial());
+    let memory = Share::default();
+    let second = pool.stream(config(), &memory, node.clone().dial());
     let give_up = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         first.abort();

@@ -2,10 +2,11 @@
 
 use std::io;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::MuxConfig;
-use crate::io::{Accept, Ending, Inbound, Surroundings};
+use crate::io::{Accept, BoxIo, Ending, Inbound, Surroundings};
 use crate::metrics::ServiceMetrics;
 use crate::transport::mux::{Acceptor, vacant};
 
@@ -18,9 +19,9 @@ pub(super) async fn serve(
     tracker: &TaskTracker,
 ) {
     let Inbound { io, peer, local } = carrier;
-    let Surroundings { stop, cut, hold, metrics } = accept.surroundings();
+    let Surroundings { stop, cut, hold, metrics, memory, places, mut over } = accept.surroundings();
     let _counted = Counted::new(metrics.clone());
-    let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics));
+    let (mut acceptor, session) = Acceptor::begin(io, config, Some(metrics), memory.open());
     tracker.spawn(async move {
         // Whoever breaks the protocol may only have another version of it.
         if let Some(error) = session.await
@@ -34,7 +35,8 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = cut.cancelled() => break acceptor.end(Ending::Restart),
-            stream = acceptor.accept() => match stream {
+            () = &mut over => break acceptor.end(Ending::Overload),
+            stream = next(&mut acceptor, &places) => match stream {
                 Some(io) => accept.accept(Inbound { io, peer, local }),
                 None => break,
             },
@@ -43,6 +45,12 @@ pub(super) async fn serve(
         }
     }
     drop(hold);
+}
+
+/// The next stream, once there is a place for it.
+async fn next(acceptor: &mut Acceptor, places: &Semaphore) -> Option<BoxIo> {
+    let _place = places.acquire().await;
+    acceptor.accept().await
 }
 
 /// A session in `adit_mux_sessions`.
@@ -73,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Origin, ServiceKey};
-    use crate::io::{AsyncIo, BoxIo};
+    use crate::io::AsyncIo;
     use crate::metrics::Metrics;
     use crate::transport::WsIo;
     use crate::transport::mux::Opener;
@@ -82,6 +90,8 @@ mod tests {
         streams: mpsc::UnboundedSender<BoxIo>,
         stop: CancellationToken,
         cut: CancellationToken,
+        over: CancellationToken,
+        places: Arc<Semaphore>,
         tracker: TaskTracker,
         metrics: ServiceMetrics,
     }
@@ -101,6 +111,9 @@ mod tests {
                 cut: self.cut.clone(),
                 hold: self.tracker.token(),
                 metrics: self.metrics.clone(),
+                memory: Default::default(),
+                places: self.places.clone(),
+                over: Box::pin(self.over.clone().cancelled_owned()),
             }
         }
     }
@@ -120,6 +133,8 @@ mod tests {
             streams,
             stop: CancellationToken::new(),
             cut: CancellationToken::new(),
+            over: CancellationToken::new(),
+            places: Arc::new(Semaphore::new(2)),
             tracker: TaskTracker::new(),
             metrics: Metrics::new().unwrap().service(&key),
         });
@@ -175,6 +190,37 @@ mod tests {
             client.read_to_end(&mut bytes).await.unwrap();
             let close = [&[0x88, 17], &1012_u16.to_be_bytes()[..], b"service restart"].concat();
             assert_eq!(bytes, close, "cut {cut}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_gives_way_ends_with_close_1013() {
+        let (service, mut client, _came) = serving_bytes();
+        service.over.cancel();
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes, [&[0x88, 17], &1013_u16.to_be_bytes()[..], b"try again later"].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_without_a_place_wait_and_hold_nobody_up() {
+        const MANY: usize = 3000;
+        let (service, client, mut came) = serving();
+        // Both places are taken.
+        let taken = service.places.clone().acquire_many_owned(2).await.unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..MANY {
+            let mut io = AsyncIo::new(client.open().await.unwrap());
+            io.write_all(b"x").await.unwrap();
+            streams.push(io);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(came.try_recv().is_err(), "nobody is taken");
+        drop(taken);
+        for _ in 0..MANY {
+            let theirs = tokio::time::timeout(Duration::from_secs(5), came.recv()).await;
+            let mut theirs = AsyncIo::new(theirs.unwrap().unwrap());
+            assert_eq!(theirs.read_u8().await.unwrap(), b'x');
         }
     }
 }

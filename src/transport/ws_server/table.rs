@@ -32,6 +32,8 @@ pub struct WsTable {
     policies: Option<Policies>,
     /// Which PROXY headers count for some service.
     trust: Vec<Trust>,
+    /// There is a service for which none does.
+    plain: bool,
 }
 
 /// Where a request belongs.
@@ -73,6 +75,7 @@ impl WsTable {
             if trust.proxy_protocol && !table.trust.contains(&trust) {
                 table.trust.push(trust.clone());
             }
+            table.plain |= !trust.proxy_protocol;
             let endpoint = Arc::new(Endpoint { config, trust, accept, upgrading });
             if only {
                 table.single = Some(endpoint.clone());
@@ -107,6 +110,11 @@ impl WsTable {
     /// Whether a PROXY header of this peer counts for any service.
     pub(super) fn reads_header_of(&self, peer: SocketAddr) -> bool {
         self.trust.iter().any(|trust| trust.header_of(peer))
+    }
+
+    /// Whether a PROXY header of this peer counts for every service, and so for what they share.
+    pub(super) fn believes_header_of(&self, peer: SocketAddr) -> bool {
+        !self.plain && self.trust.iter().all(|trust| trust.header_of(peer))
     }
 
     /// `readHeaderTimeout` of a socket that is one service's alone.

@@ -88,6 +88,7 @@ fn route(hops: Vec<HopConfig>) -> (Route, Arc<Counting>, Metrics) {
         dialer: dialer.clone(),
         metrics: metrics.service(&ServiceKey::new(Origin::Files, "s")),
         clients: Arc::default(),
+        memory: Default::default(),
     };
     let chain = ChainConfig { name: "c".into(), hops };
     (Route::build(&config, &chain, context).unwrap(), dialer, metrics)

@@ -13,7 +13,6 @@ use crate::config::model::{
     MuxConfig, NodeConfig, RelayConnectorConfig, RtcpListenerConfig, Selector, ServiceConfig,
     Standing as NodeStanding,
 };
-use crate::engine::socket::HANDSHAKES;
 use crate::engine::tests::{Doubles, forward};
 use crate::engine::{Claim, Desired, DesiredSet, Engine, EngineOptions, Ports, ServiceState};
 use crate::io::AsyncIo;
@@ -64,7 +63,7 @@ impl World {
         let (doubles, dialled) = Doubles::new();
         let mut services = doubles.services();
         let (tracker, metrics) = (services.tracker.clone(), services.metrics.clone());
-        let around = Surroundings::new(&[], HANDSHAKES, tracker, metrics);
+        let around = Surroundings::new(&Ports::default(), tracker, metrics);
         let (key, config) = remote("first");
         let config = Arc::new(ServiceConfig { gates, ..(*config).clone() });
         services.prepare(&key, &config).unwrap();
@@ -305,6 +304,7 @@ async fn the_snapshot_and_the_metric_follow_the_node_and_a_new_handler_keeps_the
         dialer: doubles.dialer(),
         guard: Arc::default(),
         metrics: metrics.clone(),
+        memory: Default::default(),
     });
     let (key, config) = remote("first");
     let listen = "127.0.0.1:2222".parse().unwrap();

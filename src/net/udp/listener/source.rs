@@ -26,13 +26,15 @@ pub(super) struct Source {
 pub(super) struct Queue {
     datagrams: VecDeque<Box<[u8]>>,
     reader: Option<Waker>,
+    /// Its stream is gone: nobody would take anything out again.
+    over: bool,
 }
 
 impl Source {
-    /// Whether there was a place.
+    /// Whether there was a place, and a stream to read it.
     pub(super) fn push(&self, datagram: &[u8], places: usize) -> bool {
         let mut queue = self.queue.lock();
-        if queue.datagrams.len() >= places {
+        if queue.over || queue.datagrams.len() >= places {
             return false;
         }
         queue.datagrams.push_back(datagram.into());
@@ -40,6 +42,14 @@ impl Source {
         drop(queue);
         reader.into_iter().for_each(Waker::wake);
         true
+    }
+}
+
+impl Source {
+    /// Drops what waits; how many datagrams, and how many bytes.
+    pub(super) fn clear(&self) -> (usize, usize) {
+        let rest = std::mem::take(&mut self.queue.lock().datagrams);
+        (rest.len(), rest.iter().map(|datagram| datagram.len()).sum())
     }
 }
 
@@ -86,9 +96,14 @@ impl Drop for SourceIo {
     fn drop(&mut self) {
         self.close();
         self.touch();
-        let rest = std::mem::take(&mut self.source.queue.lock().datagrams);
+        let rest = {
+            let mut queue = self.source.queue.lock();
+            queue.over = true;
+            std::mem::take(&mut queue.datagrams)
+        };
         let rest = rest.iter().map(|datagram| datagram.len()).sum();
         self.shared.waiting.fetch_sub(rest, Ordering::AcqRel);
+        self.shared.tell();
         self.shared.streams.fetch_sub(1, Ordering::AcqRel);
         self.shared.ended.notify_one();
     }
@@ -101,6 +116,7 @@ impl Io for SourceIo {
         match queue.datagrams.pop_front() {
             Some(datagram) => {
                 self.shared.waiting.fetch_sub(datagram.len(), Ordering::AcqRel);
+                self.shared.tell();
                 *chunk = Chunk::from_slice(&datagram);
                 Poll::Ready(Ok(()))
             }
@@ -148,4 +164,6 @@ impl Io for SourceIo {
     fn poll_close_write(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+
+    crate::io::lies_on_nothing!();
 }

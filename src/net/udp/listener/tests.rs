@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::base::{Origin, ServiceKey};
+use crate::io::memory::Budget;
 use crate::io::{BoxIo, Chunk, Io, Surroundings};
 use crate::metrics::Metrics;
 use crate::net::listen::bind_udp;
@@ -38,8 +39,12 @@ struct Listening {
     task: tokio::task::JoinHandle<()>,
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test's task")]
 fn listening(config: UdpListenerConfig) -> Listening {
+    listening_within(config, Share::default())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test's task")]
+fn listening_within(config: UdpListenerConfig, memory: Share) -> Listening {
     let socket = bind_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = socket.local_addr().unwrap();
     let (sender, streams) = mpsc::unbounded_channel();
@@ -49,6 +54,7 @@ fn listening(config: UdpListenerConfig) -> Listening {
         accept: Arc::new(ToTest(sender)),
         config,
         metrics: metrics.service(&key),
+        memory,
     });
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(socket, stop.clone(), move || Some(taker.clone())));
@@ -206,4 +212,66 @@ async fn a_stopped_listener_goes_on_for_the_streams_that_it_has() {
     timeout(SOON, &mut listening.task).await.unwrap().unwrap();
     assert!(listening.streams.recv().await.is_none(), "no stream for the new one");
     bind_udp(&listening.addr.to_string().parse().unwrap()).expect("the port is free");
+}
+
+#[tokio::test]
+async fn what_comes_for_a_stream_that_is_gone_does_not_wait_for_ever() {
+    let socket = bind_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let local = socket.local_addr().unwrap();
+    let shared = Arc::new(Shared {
+        socket,
+        local,
+        sources: Mutex::default(),
+        streams: AtomicUsize::new(0),
+        untouched: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
+        told: AtomicUsize::new(0),
+        memory: Mutex::default(),
+        ended: Notify::new(),
+    });
+    let metrics = Metrics::new().unwrap().service(&ServiceKey::new(Origin::Files, "s"));
+    let (sender, _streams) = mpsc::unbounded_channel();
+    let (accept, memory) = (Arc::new(ToTest(sender)), Share::default());
+    let taker = Taker { accept, config: kept_alive(), metrics, memory };
+    let source = Arc::new(Source { addr: local, queue: Mutex::default() });
+    let io = SourceIo::new(shared.clone(), source.clone(), false);
+    shared.queue(&source, b"read by nobody", &taker).unwrap();
+    drop(io);
+    assert_eq!(shared.waiting.load(Ordering::Acquire), 0);
+    // The listener had found the source before its stream was gone.
+    assert!(shared.queue(&source, b"late", &taker).is_err());
+    assert_eq!(shared.waiting.load(Ordering::Acquire), 0);
+}
+
+#[tokio::test]
+async fn what_waits_for_slow_streams_is_bounded_by_the_budget() {
+    const BUDGET: usize = 256 * 1024;
+    let budget = Budget::new(BUDGET, &Metrics::new().unwrap());
+    let config = UdpListenerConfig { read_buffer_size: 65_507, ..kept_alive() };
+    let mut listening = listening_within(config, budget.share("a", "a/t"));
+    let client = client(listening.addr).await;
+    client.send(b"first").await.unwrap();
+    let mut stream = listening.stream().await;
+    // Nobody reads it. What the budget has no room for goes, and the stream goes on.
+    let mut sent = 0;
+    while !listening.metrics.encode().unwrap().contains("reason=\"queue\"") {
+        client.send(&[7; 32 * 1024]).await.unwrap();
+        sent += 1;
+        assert!(sent < 1000, "it keeps everything");
+        assert!(budget.used() <= BUDGET / 2, "{}", budget.used());
+        tokio::task::yield_now().await;
+    }
+    let late = async {
+        loop {
+            client.send(b"late").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let heard = async { while read(&mut stream.io).await != b"late" {} };
+    tokio::select! {
+        () = late => {}
+        () = heard => {}
+    }
+    drop(stream);
+    assert_eq!(budget.used(), 0);
 }

@@ -40,6 +40,7 @@ impl<Q: Queue> Session<Q> {
     /// Says that `n` bytes were read.
     pub fn consumed(&mut self, id: u32, n: usize, now: Time) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.weigh(&mut self.footprint);
         let buffer = self.options.stream_buffer;
         if stream.consumed(n, buffer, now) && self.options.version == 2 && !stream.updating {
             stream.updating = true;
@@ -105,6 +106,7 @@ impl<Q: Queue> Session<Q> {
     /// Counts what waits in a stream to be sent, after a change.
     pub(super) fn recount(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.weigh(&mut self.footprint);
         let now = stream.send.len();
         self.unsent =
             (self.unsent + now).saturating_sub(std::mem::replace(&mut stream.unsent, now));
@@ -148,8 +150,9 @@ impl<Q: Queue> Session<Q> {
         }
         let unread = std::mem::take(&mut stream.recv).len();
         let called = std::mem::take(&mut stream.called);
+        stream.weigh(&mut self.footprint);
         if stream.is_over() {
-            self.streams.remove(&id);
+            self.remove(id);
         } else if !stream.send.is_empty() {
             self.drain_due.get_or_insert(now + timers::STANDSTILL);
         }

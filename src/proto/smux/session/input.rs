@@ -1,8 +1,8 @@
 //! What comes from the carrier.
 
 use super::{
-    BACKLOG, Command, Control, Fin, HEADER, Header, MAX_CONTROL, MAX_STREAMS, Queue, Session,
-    SmuxError, Stream, Time, timers,
+    Command, Control, Fin, HEADER, Header, MAX_CONTROL, MAX_STREAMS, Queue, Session, SmuxError,
+    Stream, Time, timers,
 };
 use crate::proto::Wire;
 use crate::proto::smux::{StreamError, WindowUpdate};
@@ -50,7 +50,7 @@ impl<Q: Queue> Session<Q> {
     }
 
     pub(super) fn takes_frames(&self) -> bool {
-        self.tokens > 0 && self.backlog.len() < BACKLOG && self.control.len() < MAX_CONTROL
+        self.tokens > 0 && self.control.len() < MAX_CONTROL
     }
 
     /// Takes what came from the carrier, all of it or as much as it may; how much. Give the rest
@@ -155,6 +155,7 @@ impl<Q: Queue> Session<Q> {
             return;
         }
         self.streams.insert(id, Stream::of_peer(now));
+        self.weigh(id);
         self.backlog.push_back(id);
         self.wakes.extend(self.acceptor.take());
     }
@@ -172,7 +173,7 @@ impl<Q: Queue> Session<Q> {
         let over = stream.is_over();
         self.recount(id);
         if over {
-            self.streams.remove(&id);
+            self.remove(id);
         } else {
             self.list(id);
         }
@@ -195,6 +196,7 @@ impl<Q: Queue> Session<Q> {
             stream.read_at = now;
         }
         stream.recv.push(bytes);
+        stream.weigh(&mut self.footprint);
         self.tokens -= bytes.len() as i64;
     }
 

@@ -127,8 +127,9 @@ impl<Q: Queue> Session<Q> {
         if stream.send.is_empty() {
             Self::send_fin(options.version, id, stream, out);
         }
+        stream.weigh(&mut self.footprint);
         if stream.is_over() {
-            self.streams.remove(&id);
+            self.remove(id);
         } else if stream.is_ready(options.version) {
             stream.listed = true;
             self.round.push_back(id);
