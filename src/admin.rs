@@ -174,38 +174,4 @@ fn count_tasks(metrics: &Metrics) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_runtime_is_counted() {
-        let metrics = Metrics::new().unwrap();
-        let tasks = TaskTracker::new();
-        let held = CancellationToken::new();
-        (0..3).for_each(|_| drop(tasks.spawn(held.clone().cancelled_owned())));
-        count_tasks(&metrics);
-        assert_eq!(metrics.runtime.workers.get(), 2);
-        assert!(metrics.runtime.alive_tasks.get() >= 3);
-        held.cancel();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_does_not_read_gives_its_place_back() {
-        let probes = Probes {
-            started: watch::channel(true).1,
-            snapshot: watch::channel(Arc::default()).1,
-            every_service: false,
-            refused_change: watch::channel(None).1,
-        };
-        let admin = Admin::new(probes, Metrics::new().unwrap());
-        let (ours, mut theirs) = tokio::io::duplex(256);
-        theirs.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let served = admin.clone().serve(ours, ([127, 0, 0, 1], 1).into());
-        tokio::time::timeout(2 * CONNECTION_TIMEOUT, served).await.unwrap();
-        assert_eq!(admin.places.available_permits(), MAX_CONNECTIONS);
-    }
-}
+mod tests;

@@ -240,6 +240,8 @@ impl Reconciler {
         // The first classes cannot wait for ever: who has no labels that we know is not served.
         if unlabelled && (self.governed || !over) {
             if over {
+                // The labels themselves are the next occasion.
+                self.governs_by = None;
                 tracing::warn!("the classes before go on until namespaces can be listed");
             }
             return false;
@@ -379,3 +381,6 @@ async fn heard<T>(news: &mut watch::Receiver<T>) {
         pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

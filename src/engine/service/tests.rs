@@ -1,7 +1,10 @@
 use tokio::io::AsyncReadExt;
 
 use super::*;
-use crate::config::model::{Admission, Gates, Limits, Terms};
+use crate::config::model::{
+    Admission, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, Gates, HandlerConfig, Limits,
+    Terms,
+};
 use crate::engine::Desired;
 use crate::engine::tests::{Doubles, forward};
 
@@ -160,4 +163,44 @@ async fn a_stream_that_comes_after_the_stop_is_ended() {
     let ended = tokio::time::timeout(Duration::from_secs(600), client.read_u8()).await;
     assert!(ended.is_ok(), "it goes on");
     drop(targets.try_recv());
+}
+
+/// A service that forwards to targets with these names.
+fn forwards_to(names: &[String]) -> (ServiceKey, Arc<ServiceConfig>) {
+    let (key, config) = forward();
+    let node = |name: &String| ForwardNodeConfig {
+        name: name.clone(),
+        target: "a.test:1".parse().unwrap(),
+        standing: Default::default(),
+        bypasses: Vec::new(),
+    };
+    let nodes = names.iter().map(node).collect();
+    let to = ForwardConfig { selector: Default::default(), nodes };
+    let handler = ForwardHandlerConfig {
+        to: Arc::new(to),
+        idle_timeout: None,
+        send_proxy_protocol: None,
+    };
+    let handler = HandlerConfig::Forward(handler);
+    (key, Arc::new(ServiceConfig { handler, ..(*config).clone() }))
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_the_configuration_leaves_no_series() {
+    let (doubles, _targets) = Doubles::new();
+    let mut services = doubles.services();
+    let mut set = |name: &str| {
+        let (key, config) = forwards_to(&[name.to_string()]);
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let metrics = services.metrics.service(&key);
+        metrics.node_dial(name, "ok");
+        metrics.node_dial(name, "timeout");
+        services.metrics.encode().unwrap()
+    };
+    for number in 0..12 {
+        set(&format!("before-{number}"));
+    }
+    let text = set("now");
+    assert!(text.contains("node=\"now\"") && !text.contains("node=\"before-"), "{text}");
 }

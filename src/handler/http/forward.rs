@@ -160,8 +160,8 @@ impl Session<'_> {
         }
         if request.method() == Method::CONNECT {
             // Only as a connection's first request, as in GOST.
-            let url = request.uri().to_string();
-            return Err((StatusCode::BAD_REQUEST, HandlerError::BadTarget(url)));
+            let refused = super::bad_target(&request.uri().to_string());
+            return Err((StatusCode::BAD_REQUEST, refused));
         }
         let target =
             target_of_parts(request.method().as_str(), &request.uri().to_string(), text("host"))
