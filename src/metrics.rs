@@ -291,4 +291,32 @@ mod tests {
         drop(service);
         assert!(!metrics.encode().unwrap().contains("gone"));
     }
+
+    #[test]
+    fn the_nodes_of_a_tunnel_have_a_bounded_number_of_series() {
+        let metrics = Metrics::new().unwrap();
+        let series = |tunnel: &str| {
+            let text = metrics.encode().unwrap();
+            let of_nodes = text.lines().filter(|line| line.starts_with("adit_node_dials_total"));
+            of_nodes.filter(|line| line.contains(&format!("tunnel=\"{tunnel}\""))).count()
+        };
+        let of = |tunnel: &str, service: &str| {
+            metrics.service(&ServiceKey::new(Origin::tunnel("ns", tunnel), service))
+        };
+        let dial = |service: &ServiceMetrics, count: usize| {
+            let names: Vec<_> = (0..count).map(|number| format!("n{number}")).collect();
+            let crowded = service.configured_nodes(names.iter().cloned().collect());
+            names.iter().for_each(|name| service.node_dial(name, "ok"));
+            crowded
+        };
+        let (one, two, other) = (of("t", "one"), of("t", "two"), of("u", "one"));
+        assert!(!dial(&one, 500));
+        assert!(dial(&two, 500) && !dial(&other, 500));
+        assert_eq!((series("t"), series("u")), (512 + 1, 500));
+        drop(one);
+        assert!(!dial(&two, 500));
+        assert_eq!(series("t"), 500);
+        drop(two);
+        assert_eq!((series("t"), series("u")), (0, 500));
+    }
 }

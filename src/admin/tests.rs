@@ -105,13 +105,30 @@ fn failing() -> Snapshot {
     let listener = ListenerConfig::Tcp(Default::default());
     let handler = HandlerConfig::Http(Default::default());
     let config = Arc::new(ServiceConfig::new("s", ListenAddr::port(1), listener, handler));
-    let state = ServiceState::Failed {
-        reason: Reason::AddressInUse,
-        message: "port 1 is in use".into(),
-    };
+    let state =
+        ServiceState::Failed { reason: Reason::AddressInUse, message: "port 1 is in use".into() };
     let key = ServiceKey::new(Origin::tunnel("team-a", "t"), "s");
     let services = [(key, ServiceStatus { config, state })].into();
     Snapshot { services, ..serving() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_make_room_are_counted() {
+    let (admin, metrics) = admin(serving(), None);
+    let mut connections = JoinSet::new();
+    for _ in 0..MAX_CONNECTIONS + 3 {
+        drop(client(&mut connections, &admin, [10, 0, 0, 1], LIVEZ).await);
+        tokio::task::yield_now().await;
+    }
+    let text = metrics.encode().unwrap();
+    assert!(!text.contains("bound=\"admin_connections\""), "clients that left: {text}");
+    let mut others = Vec::new();
+    for _ in 0..MAX_CONNECTIONS + 3 {
+        others.push(client(&mut connections, &admin, [10, 0, 0, 1], LIVEZ).await);
+        tokio::task::yield_now().await;
+    }
+    let text = metrics.encode().unwrap();
+    assert!(text.contains("adit_bound_reached_total{bound=\"admin_connections\"} 3"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +145,7 @@ async fn names_of_tenants_are_shown_on_loopback_only() {
         let text = answer(client(&mut connections, &admin, ip, READYZ).await).await;
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         assert_eq!(text.contains("team-a"), shown, "{ip}: {text}");
-        for told in ["refused", "does not serve"] {
+        for told in ["refused", "do not serve: 1 of 1"] {
             assert!(text.contains(told) || shown, "{ip}: {text}");
         }
     }

@@ -14,7 +14,7 @@ use super::flaw;
 use super::layout::RemoteBind;
 use super::open::{Connections, Open};
 use super::tenants::Tenants;
-use crate::base::ServiceKey;
+use crate::base::{Bound, ServiceKey};
 use crate::config::model::{Certificate, ListenerConfig, ServerTls, ServiceConfig};
 use crate::gate::{Berth, Gate, Limited, Meter, Place, Refused, Seat, Tenant};
 use crate::handler::{Handler, HandlerContext};
@@ -293,6 +293,10 @@ impl Services {
         let certificate = config.listener.tls().and_then(|tls| tls.shown());
         let ends = certificate.and_then(Certificate::ends);
         metrics.certificate_ends(ends.map(jiff::Timestamp::as_second));
+        if metrics.configured_nodes(nodes::labels(config)) {
+            self.metrics.bound_reached(Bound::Series);
+            tracing::warn!(service = %key, "a tunnel has many nodes: some share one metric series");
+        }
         if let Some(service) = self.running.get(key) {
             service.datagrams.store(datagrams, Ordering::Relaxed);
             service.handler.store(handler);
@@ -343,6 +347,8 @@ impl Services {
         });
     }
 }
+
+mod nodes;
 
 #[cfg(test)]
 mod tests;

@@ -75,7 +75,8 @@ fn object(name: &str, ready: &str) -> Object {
 #[tokio::test(start_paused = true)]
 async fn while_no_replica_is_known_objects_are_counted_by_what_they_say() {
     let World { mut reconciler, metrics, _held, .. } = world();
-    let objects = [("t", "True"), ("u", "True"), ("v", "False")].map(|(name, ready)| object(name, ready));
+    let objects =
+        [("t", "True"), ("u", "True"), ("v", "False")].map(|(name, ready)| object(name, ready));
     reconciler.change(Change::Listed { scope: 0, objects: objects.into() });
     reconciler.govern();
     reconciler.lead();

@@ -2,8 +2,8 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::config::model::{
-    Admission, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, Gates, HandlerConfig, Limits,
-    Terms,
+    Admission, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, Gates, HandlerConfig,
+    Limits, Terms,
 };
 use crate::engine::Desired;
 use crate::engine::tests::{Doubles, forward};
@@ -176,11 +176,8 @@ fn forwards_to(names: &[String]) -> (ServiceKey, Arc<ServiceConfig>) {
     };
     let nodes = names.iter().map(node).collect();
     let to = ForwardConfig { selector: Default::default(), nodes };
-    let handler = ForwardHandlerConfig {
-        to: Arc::new(to),
-        idle_timeout: None,
-        send_proxy_protocol: None,
-    };
+    let handler =
+        ForwardHandlerConfig { to: Arc::new(to), idle_timeout: None, send_proxy_protocol: None };
     let handler = HandlerConfig::Forward(handler);
     (key, Arc::new(ServiceConfig { handler, ..(*config).clone() }))
 }
