@@ -7,6 +7,7 @@ pub mod bound;
 pub mod close;
 pub mod duration;
 pub mod key;
+pub mod panic;
 pub mod reason;
 pub mod secret;
 
@@ -15,5 +16,6 @@ pub use bound::Bound;
 pub use close::{CloseReason, Closed};
 pub use duration::GoDuration;
 pub use key::{Origin, ServiceKey};
+pub use panic::{Panicked, caught};
 pub use reason::Reason;
 pub use secret::Secret;

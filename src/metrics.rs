@@ -86,6 +86,8 @@ pub struct ProcessMetrics {
     pub report_writes: IntCounterVec,
     /// `adit_task_up{task}`: 1 while a long task runs.
     pub task_up: IntGaugeVec,
+    /// `adit_panics_total`: bugs that ended a task.
+    pub panics: IntCounter,
     bound_reached: IntCounterVec,
 }
 
@@ -146,13 +148,14 @@ impl Metrics {
             lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
             report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
+            panics: IntCounter::with_opts(opts("adit_panics_total"))?,
             bound_reached: counters("adit_bound_reached_total", &["bound"])?,
             registry,
         };
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 27] = [
+        let all: [Box<dyn Collector>; 28] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
@@ -179,6 +182,7 @@ impl Metrics {
             Box::new(metrics.lease_transitions.clone()),
             Box::new(metrics.report_writes.clone()),
             Box::new(metrics.task_up.clone()),
+            Box::new(metrics.panics.clone()),
             Box::new(metrics.bound_reached.clone()),
         ];
         for collector in all {
@@ -196,7 +200,12 @@ impl Metrics {
 
     /// Counts that something was refused, dropped or delayed because a bound was reached.
     pub fn bound_reached(&self, bound: Bound) {
-        self.bound_reached.with_label_values(&[bound.as_str()]).inc();
+        self.bound_reached_times(bound, 1);
+    }
+
+    /// The same, so many times.
+    pub fn bound_reached_times(&self, bound: Bound, times: u64) {
+        self.bound_reached.with_label_values(&[bound.as_str()]).inc_by(times);
     }
 
     /// The text exposition format, version 0.0.4.

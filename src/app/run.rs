@@ -48,6 +48,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         guard: Guard::off(),
         resolver: Resolver::new(Search::System),
         admin: admin.or(loaded.top.admin.clone()).map(|addr| (addr, true)),
+        tenants: false,
         drain: (Duration::ZERO, Duration::from_secs(5)),
     };
     let process = Process::start(&args.process.or(&loaded.top), level, options)?;
@@ -60,10 +61,14 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     process.started.send_replace(true);
     banner::print(&first)?;
-    tokio::select! {
-        result = process.serve() => result?,
-        () = source.follow(&process) => {}
-    }
+    let follow = async {
+        tokio::select! {
+            () = source.follow(&process) => {}
+            () = process.shutdown.begin().cancelled() => {}
+        }
+        Ok(())
+    };
+    process.serve_beside(follow).await?;
     Ok(ExitCode::SUCCESS)
 }
 

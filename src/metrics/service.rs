@@ -111,6 +111,11 @@ impl ServiceMetrics {
         }
     }
 
+    /// The service.
+    pub fn key(&self) -> &ServiceKey {
+        &self.inner.key
+    }
+
     /// Counts a stream that ended, by `adit_connections_total{result}`.
     pub fn ended(&self, result: &'static str) {
         self.inner.count(Kind::Total, result);
