@@ -178,7 +178,7 @@ async fn readyz(State(probes): State<Probes>, Extension(Peer(peer)): Extension<P
         }
     }
     if !detailed && (failing > 0 || refused.is_some()) {
-        body.push_str("details are shown on loopback only: kubectl port-forward POD 9180\n");
+        body.push_str("only clients on loopback are told more: kubectl port-forward\n");
     }
     let status =
         if obstacles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

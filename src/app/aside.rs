@@ -25,7 +25,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bug_in_reading_a_configuration_is_told_as_one() {
-        let error = aside(|| panic!("index 7 is out of range")).await.map(|()| ()).unwrap_err();
+        let error = aside::<()>(|| panic!("index 7 is out of range")).await.unwrap_err();
         let told = error.to_string();
         assert!(told.contains("a bug") && told.contains("index 7 is out of range"), "{told:?}");
     }
