@@ -1,32 +1,46 @@
 //! Probes and metrics over HTTP: `/startupz`, `/livez`, `/readyz`, `/metrics`.
 //!
 //! Floor 9. Liveness never depends on the API server, a peer or a tenant: that the answer comes is
-//! the answer. Readiness never depends on one tunnel: its problems are listed in the body.
+//! the answer. Readiness never depends on one tunnel: its problems are counted in the body, and
+//! listed for clients on loopback. The body has names of tenants, and every Pod can reach the port.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tower::ServiceExt;
 
+use crate::base::Bound;
 use crate::engine::{ServiceState, Snapshot};
 use crate::metrics::Metrics;
 
-/// Slow peers hold one of these places each and nothing else.
+mod places;
+
+use places::{Place, Places};
+
+/// Connections that are open at once.
 const MAX_CONNECTIONS: usize = 64;
+
+/// For the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whoever does not read the answer gives its place back after this.
+/// For a whole connection, also one whose client does not read the answers.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two warnings that connections are evicted.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// What the probes look at.
 #[derive(Clone)]
@@ -46,7 +60,21 @@ pub struct Probes {
 #[derive(Clone)]
 pub struct Admin {
     router: Router,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    metrics: Metrics,
+    warned: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The client of a connection.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+/// What `/metrics` answers from.
+struct Exposition {
+    metrics: Metrics,
+    probes: Probes,
+    /// When the last answer was begun, and the answer.
+    last: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
 }
 
 impl Admin {
@@ -57,31 +85,57 @@ impl Admin {
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .with_state(probes.clone())
-            .route("/metrics", get(exposition).with_state((metrics, probes)));
-        Self { router, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+            .route("/metrics", get(exposition))
+            .with_state(Arc::new(Exposition {
+                metrics: metrics.clone(),
+                probes,
+                last: tokio::sync::Mutex::default(),
+            }));
+        let places = Places::new(MAX_CONNECTIONS);
+        Self { router, places, metrics, warned: Arc::default() }
     }
 
-    /// Serves one connection to its end. Beyond [`MAX_CONNECTIONS`] it is closed at once.
+    /// Serves one connection to its end. Beyond [`MAX_CONNECTIONS`] another one is closed for it.
     pub async fn serve<S>(self, stream: S, peer: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Ok(_place) = self.places.try_acquire() else {
-            tracing::debug!(%peer, "admin connection refused: too many are open");
-            return;
-        };
+        let place = self.take(peer);
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(16 * 1024);
-        let service = TowerToHyperService::new(self.router);
-        let serving = builder.serve_connection(TokioIo::new(stream), service);
-        match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection failed"),
-            Err(_) => tracing::debug!(%peer, "admin connection took too long"),
+        let router = self.router.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
+        let serving =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        tokio::select! {
+            () = place.evicted() => tracing::debug!(%peer, "admin connection made room for another"),
+            served = tokio::time::timeout(CONNECTION_TIMEOUT, serving) => match served {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection failed"),
+                Err(_) => tracing::debug!(%peer, "admin connection took too long"),
+            }
         }
+    }
+
+    fn take(&self, peer: SocketAddr) -> Place {
+        let (place, full) = self.places.take(peer.ip());
+        if full {
+            self.metrics.bound_reached(Bound::AdminConnections);
+            let mut warned = self.warned.lock();
+            if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                *warned = Some(Instant::now());
+                tracing::warn!(
+                    %peer, limit = MAX_CONNECTIONS,
+                    "too many connections to the admin port: the oldest ones are closed"
+                );
+            }
+        }
+        place
     }
 }
 
@@ -93,9 +147,10 @@ async fn startupz(State(probes): State<Probes>) -> Response {
     }
 }
 
-async fn readyz(State(probes): State<Probes>) -> Response {
+async fn readyz(State(probes): State<Probes>, Extension(Peer(peer)): Extension<Peer>) -> Response {
     let snapshot = probes.snapshot.borrow().clone();
-    let problems = problems(&snapshot);
+    let serves = |state: &ServiceState| matches!(state, ServiceState::Serving { .. });
+    let failing = snapshot.services.values().filter(|service| !serves(&service.state)).count();
     let mut obstacles = Vec::new();
     if !*probes.started.borrow() {
         obstacles.push("waiting for the first configuration");
@@ -104,16 +159,26 @@ async fn readyz(State(probes): State<Probes>) -> Response {
         obstacles.push("draining");
     } else if !snapshot.fronts_bound {
         obstacles.push("a front port is not bound");
-    } else if probes.every_service && !problems.is_empty() {
+    } else if probes.every_service && failing > 0 {
         obstacles.push("a service does not serve");
     }
     let mut body = if obstacles.is_empty() { "ok\n".into() } else { obstacles.join("\n") + "\n" };
-    body.push_str(&problems);
-    if let Some(refused) = probes.refused_change.borrow().as_deref() {
-        let _ = writeln!(
-            body,
-            "the newest configuration was refused, the one before it runs:\n{refused}"
-        );
+    let detailed = peer.ip().is_loopback();
+    if detailed {
+        body.push_str(&problems(&snapshot));
+    } else if failing > 0 {
+        let all = snapshot.services.len();
+        let _ = writeln!(body, "services that do not serve: {failing} of {all}");
+    }
+    let refused = probes.refused_change.borrow().clone();
+    if let Some(refused) = &refused {
+        body.push_str("the newest configuration was refused, the one before it runs\n");
+        if detailed {
+            let _ = writeln!(body, "{refused}");
+        }
+    }
+    if !detailed && (failing > 0 || refused.is_some()) {
+        body.push_str("only clients on loopback are told more: kubectl port-forward\n");
     }
     let status =
         if obstacles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -135,15 +200,34 @@ fn problems(snapshot: &Snapshot) -> String {
     text
 }
 
-async fn exposition(State((metrics, probes)): State<(Metrics, Probes)>) -> Response {
-    count_listeners(&metrics, &probes.snapshot.borrow());
-    count_tasks(&metrics);
-    match metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+/// A client gets what was read after it asked; clients that ask while it is read share the next
+/// answer, so that many of them cost no more than two.
+async fn exposition(State(shared): State<Arc<Exposition>>) -> Response {
+    let asked = Instant::now();
+    let mut last = shared.last.lock().await;
+    let text = match last.take() {
+        Some((began, text)) if began > asked => Ok((began, text)),
+        _ => shared.read(),
+    };
+    match text {
+        Ok((began, text)) => {
+            *last = Some((began, text.clone()));
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+        }
         Err(error) => {
-            tracing::error!(%error, "metrics cannot be encoded");
+            tracing::error!(error, "metrics cannot be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+impl Exposition {
+    fn read(&self) -> Result<(Instant, Bytes), String> {
+        let began = Instant::now();
+        count_listeners(&self.metrics, &self.probes.snapshot.borrow());
+        count_tasks(&self.metrics);
+        let text = self.metrics.encode().map_err(|error| error.to_string())?;
+        Ok((began, text.into()))
     }
 }
 
@@ -174,38 +258,4 @@ fn count_tasks(metrics: &Metrics) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_runtime_is_counted() {
-        let metrics = Metrics::new().unwrap();
-        let tasks = TaskTracker::new();
-        let held = CancellationToken::new();
-        (0..3).for_each(|_| drop(tasks.spawn(held.clone().cancelled_owned())));
-        count_tasks(&metrics);
-        assert_eq!(metrics.runtime.workers.get(), 2);
-        assert!(metrics.runtime.alive_tasks.get() >= 3);
-        held.cancel();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_does_not_read_gives_its_place_back() {
-        let probes = Probes {
-            started: watch::channel(true).1,
-            snapshot: watch::channel(Arc::default()).1,
-            every_service: false,
-            refused_change: watch::channel(None).1,
-        };
-        let admin = Admin::new(probes, Metrics::new().unwrap());
-        let (ours, mut theirs) = tokio::io::duplex(256);
-        theirs.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let served = admin.clone().serve(ours, ([127, 0, 0, 1], 1).into());
-        tokio::time::timeout(2 * CONNECTION_TIMEOUT, served).await.unwrap();
-        assert_eq!(admin.places.available_permits(), MAX_CONNECTIONS);
-    }
-}
+mod tests;

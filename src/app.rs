@@ -2,6 +2,7 @@
 //!
 //! Floor 10.
 
+mod aside;
 mod banner;
 mod check;
 mod classes;

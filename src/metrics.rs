@@ -86,6 +86,8 @@ pub struct ProcessMetrics {
     pub report_writes: IntCounterVec,
     /// `adit_task_up{task}`: 1 while a long task runs.
     pub task_up: IntGaugeVec,
+    /// `adit_panics_total`: bugs that ended a task.
+    pub panics: IntCounter,
     bound_reached: IntCounterVec,
 }
 
@@ -147,13 +149,14 @@ impl Metrics {
             lease_transitions: IntCounter::with_opts(opts("adit_lease_transitions_total"))?,
             report_writes: counters("adit_report_writes_total", &["result"])?,
             task_up: gauges("adit_task_up", &["task"])?,
+            panics: IntCounter::with_opts(opts("adit_panics_total"))?,
             bound_reached,
             registry,
         };
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 27] = [
+        let all: [Box<dyn Collector>; 28] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
@@ -180,6 +183,7 @@ impl Metrics {
             Box::new(metrics.lease_transitions.clone()),
             Box::new(metrics.report_writes.clone()),
             Box::new(metrics.task_up.clone()),
+            Box::new(metrics.panics.clone()),
             Box::new(metrics.bound_reached.clone()),
         ];
         for collector in all {
@@ -197,7 +201,12 @@ impl Metrics {
 
     /// Counts that something was refused, dropped or delayed because a bound was reached.
     pub fn bound_reached(&self, bound: Bound) {
-        self.bound_reached.with_label_values(&[bound.as_str()]).inc();
+        self.bound_reached_times(bound, 1);
+    }
+
+    /// The same, so many times.
+    pub fn bound_reached_times(&self, bound: Bound, times: u64) {
+        self.bound_reached.with_label_values(&[bound.as_str()]).inc_by(times);
     }
 
     /// The text exposition format, version 0.0.4.
@@ -291,5 +300,33 @@ mod tests {
         assert!(metrics.encode().unwrap().contains("gone"));
         drop(service);
         assert!(!metrics.encode().unwrap().contains("gone"));
+    }
+
+    #[test]
+    fn the_nodes_of_a_tunnel_have_a_bounded_number_of_series() {
+        let metrics = Metrics::new().unwrap();
+        let series = |tunnel: &str| {
+            let text = metrics.encode().unwrap();
+            let of_nodes = text.lines().filter(|line| line.starts_with("adit_node_dials_total"));
+            of_nodes.filter(|line| line.contains(&format!("tunnel=\"{tunnel}\""))).count()
+        };
+        let of = |tunnel: &str, service: &str| {
+            metrics.service(&ServiceKey::new(Origin::tunnel("ns", tunnel), service))
+        };
+        let dial = |service: &ServiceMetrics, count: usize| {
+            let names: Vec<_> = (0..count).map(|number| format!("n{number}")).collect();
+            let crowded = service.configured_nodes(names.iter().cloned().collect());
+            names.iter().for_each(|name| service.node_dial(name, "ok"));
+            crowded
+        };
+        let (one, two, other) = (of("t", "one"), of("t", "two"), of("u", "one"));
+        assert!(!dial(&one, 500));
+        assert!(dial(&two, 500) && !dial(&other, 500));
+        assert_eq!((series("t"), series("u")), (512 + 1, 500));
+        drop(one);
+        assert!(!dial(&two, 500));
+        assert_eq!(series("t"), 500);
+        drop(two);
+        assert_eq!((series("t"), series("u")), (0, 500));
     }
 }

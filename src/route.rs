@@ -331,7 +331,7 @@ impl Route {
     fn well(&self, step: Step<'_>) {
         self.metrics.node_dial(&step.node.label, "ok");
         if step.hop.nodes.succeeded(step.index) {
-            tracing::warn!(node = step.node.label, "the node is back");
+            tracing::warn!(service = %self.metrics.key(), node = step.node.label, "the node is back");
         }
     }
 
@@ -339,7 +339,8 @@ impl Route {
     fn ill(&self, step: Step<'_>, reason: &'static str) {
         self.metrics.node_dial(&step.node.label, reason);
         if step.hop.nodes.failed(step.index) {
-            tracing::warn!(node = step.node.label, reason, "the node has failed");
+            let service = self.metrics.key();
+            tracing::warn!(%service, node = step.node.label, reason, "the node has failed");
         }
     }
 }

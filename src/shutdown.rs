@@ -3,6 +3,8 @@
 //! Floor 2. The first SIGTERM or SIGINT begins the drain, the second one ends it at once.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Shutdown {
     begin: CancellationToken,
     now: CancellationToken,
+    signalled: Arc<AtomicBool>,
 }
 
 impl Shutdown {
@@ -40,9 +43,14 @@ impl Shutdown {
 
     /// What a signal does: the first one begins the drain, the second one ends it.
     pub fn signal(&self) {
-        if self.begin.is_cancelled() {
+        if self.signalled.swap(true, Ordering::Relaxed) {
             self.now.cancel();
         }
+        self.begin.cancel();
+    }
+
+    /// Begins the drain without a signal: the first one to come does not end it.
+    pub fn begin_unasked(&self) {
         self.begin.cancel();
     }
 
@@ -54,5 +62,25 @@ impl Shutdown {
     /// Cancelled when it is asked again.
     pub fn now(&self) -> &CancellationToken {
         &self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_signal_ends_a_drain_however_it_began() {
+        for unasked in [false, true] {
+            let shutdown = Shutdown::default();
+            if unasked {
+                shutdown.begin_unasked();
+                assert!(shutdown.begin().is_cancelled());
+            }
+            shutdown.signal();
+            assert!(shutdown.begin().is_cancelled() && !shutdown.now().is_cancelled());
+            shutdown.signal();
+            assert!(shutdown.now().is_cancelled());
+        }
     }
 }

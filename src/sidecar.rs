@@ -156,7 +156,9 @@ impl Look {
         Self { referenced: stamps(referenced.into_iter().map(Into::into)), ..self }
     }
 
-    fn again(&self, inputs: &Inputs) -> Self {
+    /// A newer look at the same.
+    #[must_use]
+    pub fn again(&self, inputs: &Inputs) -> Self {
         let referenced = stamps(self.referenced.iter().map(|(path, _)| path.clone()));
         Self { referenced, ..inputs.look([]) }
     }

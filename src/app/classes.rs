@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::aside::aside;
 use super::process::Process;
 use crate::base::Reason;
 use crate::config::error::{ConfigErrors, Diagnostic};
@@ -12,6 +13,7 @@ use crate::control::policy::{Policy, Reserved};
 use crate::sidecar::{Inputs, Look};
 
 /// A class file that can be read again.
+#[derive(Clone)]
 pub(super) struct Classes {
     inputs: Inputs,
     fronts: Vec<u16>,
@@ -64,13 +66,37 @@ impl Classes {
         Ok(policy)
     }
 
+    /// The same without keeping the caller's task waiting for a disk: it renews the Lease.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    async fn load_aside(&mut self) -> Result<Policy, ConfigErrors> {
+        let mut classes = self.clone();
+        let loaded = aside(move || {
+            let outcome = classes.load();
+            (classes.seen, outcome)
+        });
+        match loaded.await {
+            Ok((seen, outcome)) => {
+                self.seen = seen;
+                outcome
+            }
+            Err(bug) => {
+                // The same file would meet the same bug.
+                let (seen, inputs) = (self.seen.clone(), self.inputs.clone());
+                self.seen = aside(move || seen.again(&inputs)).await?;
+                Err(bug)
+            }
+        }
+    }
+
     /// Takes changes over for as long as the process lives. A file that is wrong changes nothing:
     /// the classes before it stay, and the log, `/readyz` and metrics say so.
     pub(super) async fn follow(&mut self, process: &Process, policy: &watch::Sender<Arc<Policy>>) {
         let metrics = &process.metrics;
         loop {
             self.inputs.changed(&self.seen).await;
-            match self.load() {
+            match self.load_aside().await {
                 Ok(classes) => {
                     process.refused_change.send_replace(None);
                     metrics.config_last_reload_successful.set(1);
@@ -86,5 +112,40 @@ impl Classes {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_class_file_on_a_slow_disk_keeps_no_task_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("classes.yaml");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut classes = Classes::new(&path, Vec::new(), None);
+        // The disk answers when the task has gone on, or after a time that fails the test.
+        let (went_on, goes_on) = mpsc::channel();
+        let text = "classes: [{name: gold, default: true, namespaces: {all: true}}]";
+        let disk = std::thread::spawn(move || {
+            let went_on: Result<(), _> = goes_on.recv_timeout(Duration::from_secs(20));
+            std::fs::write(&path, text).unwrap();
+            went_on
+        });
+        let mut load = pin!(classes.load_aside());
+        tokio::select! {
+            biased;
+            _ = &mut load => {}
+            () = std::future::ready(()) => went_on.send(()).unwrap(),
+        }
+        assert_eq!(disk.join().unwrap(), Ok(()), "the task waited for the disk");
+        let policy = load.await.unwrap();
+        assert!(policy.class(Some("gold")).is_some());
     }
 }

@@ -22,7 +22,7 @@ use crate::net::resolve::{Resolver, Search};
 /// deploy/install.yaml.
 const NAMESPACE: &str = "adit-system";
 
-/// Runs until a signal, or until a part of the controller ended, which ends the process.
+/// Runs until a signal, or until a part of the controller ended, which begins the drain too.
 ///
 /// # Errors
 /// A class file that is wrong, no way to the API server, a front or admin port that is taken.
@@ -68,6 +68,7 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         resolver: Resolver::new(Search::Cluster { domain: args.cluster_domain }),
         memory: Some(args.memory_budget.unwrap_or_else(memory::default_budget)),
         admin: Some((args.admin, false)),
+        tenants: true,
         drain: (Duration::from_secs(10), Duration::from_secs(60)),
     };
     let process = Process::start(&args.process, "info", options)?;
@@ -99,9 +100,12 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        ended = async { tokio::try_join!(process.serve(), control) } => ended.map(|_| ())?,
-        () = follow => {}
-    }
+    let part = async {
+        tokio::select! {
+            ended = control => ended,
+            () = follow => Ok(()),
+        }
+    };
+    process.serve_beside(part).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,18 @@
 //! What every way to run has in common: engine, probes, shutdown.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Probes};
-use crate::base::ListenAddr;
+use crate::base::{ListenAddr, Panicked};
 use crate::cli::ProcessArgs;
 use crate::engine::{Engine, EngineOptions, Ports};
 use crate::io::memory::Budget;
@@ -43,6 +46,8 @@ pub(super) struct ProcessOptions {
     pub memory: Option<usize>,
     /// Where probes and metrics are, and whether a service that does not serve unreadies.
     pub admin: Option<(ListenAddr, bool)>,
+    /// Services are those of several tenants: the log lines of each have a budget.
+    pub tenants: bool,
     /// Defaults of `--shutdown-delay` and `--drain-timeout`.
     pub drain: (Duration, Duration),
 }
@@ -58,10 +63,13 @@ impl Process {
         options: ProcessOptions,
     ) -> anyhow::Result<Self> {
         let level = args.log_level.as_deref().unwrap_or(level);
-        telemetry::start(level, args.log_format).context("--log-level")?;
+        let left_out =
+            telemetry::start(level, args.log_format, options.tenants).context("--log-level")?;
         raise_open_files();
         let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
         let metrics = Metrics::new()?;
+        telemetry::report_panics(metrics.clone());
+        TaskTracker::new().spawn(left_out.tell(metrics.clone()));
         let guard = Arc::new(options.guard);
         let memory = match options.memory {
             Some(bytes) => Budget::new(bytes, &metrics),
@@ -97,11 +105,23 @@ impl Process {
         })
     }
 
+    /// Serves to the end of the drain, beside a part that lives as long as the process. A part that
+    /// ends by a bug begins the drain: open tunnels do not need it.
+    ///
+    /// # Errors
+    /// What ended the part, after the drain, or if the engine ended by itself.
+    pub(super) async fn serve_beside(
+        &self,
+        part: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        beside(self.serve(), part, &self.shutdown).await
+    }
+
     /// Waits for the signal to end, then for the drain; a second signal cuts it short.
     ///
     /// # Errors
     /// If the engine ended by itself: a bug, and better a restart than a process that listens to nobody.
-    pub(super) async fn serve(&self) -> anyhow::Result<()> {
+    async fn serve(&self) -> anyhow::Result<()> {
         tokio::select! {
             () = self.shutdown.begin().cancelled() => {}
             () = self.engine.ended() => anyhow::bail!("the engine ended by itself"),
@@ -112,6 +132,25 @@ impl Process {
         }
         Ok(())
     }
+}
+
+async fn beside(
+    serve: impl Future<Output = anyhow::Result<()>>,
+    part: impl Future<Output = anyhow::Result<()>>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let part = async {
+        let ended = AssertUnwindSafe(part).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|payload| Err(Panicked::from_payload(&*payload).into()));
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "the process drains and ends");
+            shutdown.begin_unasked();
+        }
+        Ok(ended)
+    };
+    // Without an engine there is nothing to wait for.
+    let ((), ended) = tokio::try_join!(serve, part)?;
+    ended
 }
 
 fn serve_admin(addr: &ListenAddr, admin: Admin) -> anyhow::Result<()> {
@@ -134,5 +173,39 @@ fn raise_open_files() {
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(%error, ?current, "cannot raise the limit of open files");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_a_bug_begins_the_drain_and_fails_after_it() {
+        let ends = async || anyhow::bail!("it ended");
+        let panics = async || panic!("it ended");
+        for panicking in [false, true] {
+            let (shutdown, drained) = (Shutdown::default(), Cell::new(false));
+            let serve = async {
+                shutdown.begin().cancelled().await;
+                tokio::task::yield_now().await;
+                drained.set(true);
+                Ok(())
+            };
+            let part = async { if panicking { panics().await } else { ends().await } };
+            let error = beside(serve, part, &shutdown).await.unwrap_err();
+            assert!(error.to_string().contains("it ended"), "{error}");
+            assert!(drained.get() && !shutdown.now().is_cancelled());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_ended_is_not_waited_for() {
+        let shutdown = Shutdown::default();
+        let serve = ready(Err(anyhow::anyhow!("the engine ended")));
+        assert!(beside(serve, pending(), &shutdown).await.is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::aside::aside;
 use super::files::{self, Attempt, Loaded};
 use super::process::Process;
 use super::top::Top;
@@ -50,9 +51,8 @@ impl Source {
     /// # Errors
     /// All that is wrong.
     pub(super) async fn load(&mut self) -> Result<Loaded, ConfigErrors> {
-        let (inputs, line) = (self.inputs.clone(), self.line.clone());
-        let attempt = tokio::task::spawn_blocking(move || files::load(&inputs, &line));
-        match attempt.await {
+        let (inputs, line, before) = (self.inputs.clone(), self.line.clone(), self.seen.clone());
+        match aside(move || files::load(&inputs, &line)).await {
             Ok(Attempt { outcome, seen }) => {
                 self.seen = seen;
                 let none = |loaded: &Loaded| loaded.services.is_empty();
@@ -71,8 +71,12 @@ impl Source {
                 }
                 outcome
             }
-            // The runtime is on its way out.
-            Err(_) => Err(ConfigErrors(Vec::new())),
+            Err(bug) => {
+                // The same files would meet the same bug.
+                let inputs = self.inputs.clone();
+                self.seen = aside(move || before.again(&inputs)).await?;
+                Err(bug)
+            }
         }
     }
 

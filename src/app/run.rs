@@ -49,6 +49,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         resolver: Resolver::new(Search::System),
         memory: None,
         admin: admin.or(loaded.top.admin.clone()).map(|addr| (addr, true)),
+        tenants: false,
         drain: (Duration::ZERO, Duration::from_secs(5)),
     };
     let process = Process::start(&args.process.or(&loaded.top), level, options)?;
@@ -61,10 +62,14 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     process.started.send_replace(true);
     banner::print(&first)?;
-    tokio::select! {
-        result = process.serve() => result?,
-        () = source.follow(&process) => {}
-    }
+    let follow = async {
+        tokio::select! {
+            () = source.follow(&process) => {}
+            () = process.shutdown.begin().cancelled() => {}
+        }
+        Ok(())
+    };
+    process.serve_beside(follow).await?;
     Ok(ExitCode::SUCCESS)
 }
 

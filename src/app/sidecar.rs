@@ -33,6 +33,7 @@ pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
         resolver: Resolver::new(Search::System),
         memory: None,
         admin: Some((args.admin.clone(), true)),
+        tenants: false,
         drain: (Duration::ZERO, Duration::from_secs(20)),
     };
     let level = loaded.top.level.as_deref().unwrap_or("info");
@@ -41,9 +42,13 @@ pub(super) async fn run(args: SidecarArgs) -> anyhow::Result<ExitCode> {
     process.engine.apply(loaded.desired(1));
     process.engine.snapshot().wait_for(|snapshot| snapshot.revision == 1).await?;
     process.started.send_replace(true);
-    tokio::select! {
-        result = process.serve() => result?,
-        () = source.follow(&process) => {}
-    }
+    let follow = async {
+        tokio::select! {
+            () = source.follow(&process) => {}
+            () = process.shutdown.begin().cancelled() => {}
+        }
+        Ok(())
+    };
+    process.serve_beside(follow).await?;
     Ok(ExitCode::SUCCESS)
 }

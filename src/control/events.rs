@@ -30,13 +30,14 @@ pub(super) struct Note {
     text: String,
 }
 
-/// What is worth an Event in a status that was just written: Ready came or went, or the spec was
-/// refused for a new reason. A new object that waits is not.
+/// What is worth an Event in a status that was just written: Ready came or went, is missing for a
+/// new reason, or the spec was refused for a new reason. An object that waits is not.
 pub(super) fn notes(written: &Written) -> Option<Note> {
     let Written { before, status, .. } = written;
     let new = before.condition(READY).is_none_or(|c| c.status == "Unknown");
     let waits = |c: &Condition| c.status == "Unknown" || new && c.reason == "Pending";
     let ready = changed(before, status, READY).filter(|c| !waits(c));
+    let ready = ready.or_else(|| new_reason(before, status));
     let refused = status.condition(ACCEPTED).filter(|now| {
         now.status == "False"
             && before.condition(ACCEPTED).is_none_or(|c| {
@@ -63,6 +64,13 @@ fn changed<'a>(before: &Status, now: &'a Status, kind: &str) -> Option<&'a Condi
     let condition = now.condition(kind)?;
     let same = before.condition(kind).is_some_and(|c| c.status == condition.status);
     (!same).then_some(condition)
+}
+
+/// Condition Ready, if it stays False and says another reason than before.
+fn new_reason<'a>(before: &Status, now: &'a Status) -> Option<&'a Condition> {
+    let (before, now) = (before.condition(READY)?, now.condition(READY)?);
+    let stays = before.status == "False" && now.status == "False";
+    (stays && now.reason != before.reason && now.reason != "Pending").then_some(now)
 }
 
 /// Publishes what it gets, as long as somebody may send. A failure is logged: conditions have it all.
@@ -137,5 +145,20 @@ mod tests {
             noted(ready("True", "Ready"), ready("False", "Pending")).as_deref(),
             Some("Pending")
         );
+    }
+
+    #[test]
+    fn a_new_reason_not_to_be_ready_is_an_event() {
+        for (before, now, noted) in [
+            ("Pending", "SecretNotFound", Some("SecretNotFound")),
+            ("SecretNotFound", "CertificateExpired", Some("CertificateExpired")),
+            ("SecretNotFound", "SecretNotFound", None),
+            ("SecretNotFound", "Pending", None),
+        ] {
+            let key = Key { namespace: "a".into(), name: "t".into() };
+            let (before, status) = (ready("False", before), ready("False", now));
+            let note = notes(&Written { key, uid: "u".into(), before, status });
+            assert_eq!(note.map(|note| note.reason).as_deref(), noted, "{now}");
+        }
     }
 }

@@ -250,6 +250,8 @@ impl Reconciler {
         // The first classes cannot wait for ever: who has no labels that we know is not served.
         if unlabelled && (self.governed || !over) {
             if over {
+                // The labels themselves are the next occasion.
+                self.governs_by = None;
                 tracing::warn!("the classes before go on until namespaces can be listed");
             }
             return false;
@@ -389,3 +391,6 @@ async fn heard<T>(news: &mut watch::Receiver<T>) {
         pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

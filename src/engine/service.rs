@@ -400,6 +400,10 @@ impl Services {
         let certificate = config.listener.tls().and_then(|tls| tls.shown());
         let ends = certificate.and_then(Certificate::ends);
         metrics.certificate_ends(ends.map(jiff::Timestamp::as_second));
+        if metrics.configured_nodes(nodes::labels(config)) {
+            self.metrics.bound_reached(Bound::Series);
+            tracing::warn!(service = %key, "a tunnel has many nodes: some share one metric series");
+        }
         if let Some(service) = self.running.get(key) {
             service.datagrams.store(datagrams, Ordering::Relaxed);
             service.handler.store(handler);
@@ -453,6 +457,8 @@ impl Services {
         });
     }
 }
+
+mod nodes;
 
 #[cfg(test)]
 mod tests;

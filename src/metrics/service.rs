@@ -11,7 +11,13 @@ use prometheus::{
 };
 
 use super::{WAITS, opts};
-use crate::base::{Bound, ServiceKey};
+use crate::base::{Bound, Origin, ServiceKey};
+
+/// Nodes of one tunnel that have series of their own; the others share one.
+const NODES: usize = 512;
+
+/// The label of the others.
+const OTHER: &str = "other";
 
 const LABELS: &[&str] = &["namespace", "tunnel", "service"];
 
@@ -40,6 +46,8 @@ struct Families {
     /// One value a key, so that a service that comes back while its old tunnels drain shares its
     /// series with them instead of losing them at their end.
     alive: Mutex<HashMap<ServiceKey, Weak<Inner>>>,
+    /// How many nodes of a tunnel have series.
+    named: Mutex<HashMap<Origin, usize>>,
 }
 
 /// The series of one service; clones share them, and the last one takes them away.
@@ -70,10 +78,20 @@ struct Inner {
     key: ServiceKey,
     families: Arc<Families>,
     used: Mutex<BTreeSet<(Kind, &'static str)>>,
-    /// Nodes and results that were counted. Nodes are configuration.
-    nodes: Mutex<BTreeMap<String, BTreeSet<&'static str>>>,
+    nodes: Mutex<Nodes>,
     /// When it was last said that a bound was reached.
     said: Mutex<BTreeMap<Bound, Instant>>,
+}
+
+/// The nodes of a service.
+#[derive(Default)]
+struct Nodes {
+    /// Those that the configuration has now and that have series, once it was told.
+    named: Option<BTreeSet<String>>,
+    /// The configuration has more.
+    crowded: bool,
+    /// Nodes and results that were counted.
+    counted: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
 /// Between two warnings of one service that a bound is reached.
@@ -98,6 +116,11 @@ impl ServiceMetrics {
             Some(at) => family.with_label_values(&labels).set(at),
             None => drop(family.remove_label_values(&labels)),
         }
+    }
+
+    /// The service.
+    pub fn key(&self) -> &ServiceKey {
+        &self.inner.key
     }
 
     /// Counts a stream that ended, by `adit_connections_total{result}`.
@@ -144,26 +167,67 @@ impl ServiceMetrics {
         !quiet
     }
 
-    /// Whose they are.
-    pub fn key(&self) -> &ServiceKey {
-        &self.inner.key
-    }
-
     /// Counts what became of a node of a chain or forwarder, by
-    /// `adit_node_dials_total{node,result}`. `node` is a name of the configuration.
+    /// `adit_node_dials_total{node,result}`. `node` is a name of the configuration; a dial that ends
+    /// after its node has left the configuration is not counted.
     pub fn node_dial(&self, node: &str, result: &'static str) {
         let mut nodes = self.inner.nodes.lock();
-        match nodes.get_mut(node) {
+        let node = match &nodes.named {
+            Some(named) if !named.contains(node) && !nodes.crowded => return,
+            Some(named) if !named.contains(node) => OTHER,
+            _ => node,
+        };
+        match nodes.counted.get_mut(node) {
             Some(results) => results.insert(result),
-            None => nodes.insert(node.into(), [result].into()).is_none(),
+            None => nodes.counted.insert(node.into(), [result].into()).is_none(),
         };
         let [ns, tunnel, service] = labels(&self.inner.key);
         let family = &self.inner.families.node_dials;
         family.with_label_values(&[ns, tunnel, service, node, result]).inc();
     }
+
+    /// Says which nodes the service's configuration has: the series of all others go. Returns
+    /// whether the tunnel has more than [`NODES`]; the rest shares the series `other`. Files have no
+    /// such bound.
+    pub fn configured_nodes(&self, nodes: BTreeSet<String>) -> bool {
+        self.inner.configured(Some(nodes))
+    }
 }
 
 impl Inner {
+    /// The nodes that have series from now on.
+    fn configured(&self, wanted: Option<BTreeSet<String>>) -> bool {
+        let mut nodes = self.nodes.lock();
+        let mut all = self.families.named.lock();
+        let of_tunnel = all.entry(self.key.origin.clone()).or_default();
+        *of_tunnel -= nodes.named.as_ref().map_or(0, BTreeSet::len).min(*of_tunnel);
+        let room = match &self.key.origin {
+            Origin::Files => usize::MAX,
+            Origin::Tunnel { .. } => NODES.saturating_sub(*of_tunnel),
+        };
+        nodes.crowded = wanted.as_ref().is_some_and(|wanted| wanted.len() > room);
+        nodes.named = wanted.map(|wanted| wanted.into_iter().take(room).collect());
+        *of_tunnel += nodes.named.as_ref().map_or(0, BTreeSet::len);
+        if *of_tunnel == 0 {
+            all.remove(&self.key.origin);
+        }
+        drop(all);
+        let Nodes { named, crowded, counted } = &mut *nodes;
+        let [ns, tunnel, service] = labels(&self.key);
+        counted.retain(|node, results| {
+            let stays = named.as_ref().is_some_and(|named| named.contains(node))
+                || *crowded && node == OTHER;
+            if !stays {
+                for result in results.iter() {
+                    let labels = [ns, tunnel, service, node.as_str(), result];
+                    let _ = self.families.node_dials.remove_label_values(&labels);
+                }
+            }
+            stays
+        });
+        *crowded
+    }
+
     fn count(&self, kind: Kind, value: &'static str) {
         self.used.lock().insert((kind, value));
         let [ns, tunnel, service] = labels(&self.key);
@@ -195,12 +259,7 @@ impl Drop for Inner {
         for (kind, value) in self.used.lock().iter() {
             let _ = self.families.of(*kind).remove_label_values(&[ns, tunnel, service, value]);
         }
-        for (node, results) in self.nodes.lock().iter() {
-            for result in results {
-                let all = [ns, tunnel, service, node.as_str(), result];
-                let _ = self.families.node_dials.remove_label_values(&all);
-            }
-        }
+        self.configured(None);
     }
 }
 
@@ -251,6 +310,7 @@ impl ServiceFamilies {
             dropped: IntCounterVec::new(opts("adit_datagrams_dropped_total"), &with("reason"))?,
             bounds,
             alive: Mutex::default(),
+            named: Mutex::default(),
         };
         registry.register(Box::new(families.bytes.clone()))?;
         registry.register(Box::new(families.connections.clone()))?;

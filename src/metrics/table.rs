@@ -142,6 +142,7 @@ pub const TABLE: &[MetricDoc] = &[
         &["bound"],
         "What was refused, dropped or delayed because a bound of the process was reached, by bound.",
     ),
+    doc("adit_panics_total", &[], "Bugs of adit that ended a task; the log has the place."),
     doc("adit_task_up", &["task"], "1 while a long task of the process runs."),
     doc("tokio_workers", &[], "Threads that run tasks."),
     doc("tokio_alive_tasks", &[], "Tasks that have not ended."),

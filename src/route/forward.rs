@@ -100,12 +100,15 @@ impl Forwarder {
         failure: Option<&'static str>,
     ) {
         route.metrics.node_dial(&node.name, failure.unwrap_or("ok"));
+        let service = route.metrics.key();
         match failure {
             None if self.0.succeeded(index) => {
-                tracing::warn!(node = node.name, to = %node.target, "the target is back");
+                tracing::warn!(%service, node = node.name, to = %node.target, "the target is back");
             }
             Some(reason) if self.0.failed(index) => {
-                tracing::warn!(node = node.name, to = %node.target, reason, "the target has failed");
+                tracing::warn!(
+                    %service, node = node.name, to = %node.target, reason, "the target has failed"
+                );
             }
             _ => {}
         }

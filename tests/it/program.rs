@@ -4,6 +4,7 @@ mod check;
 mod command_line;
 mod convert;
 mod curl;
+mod probes;
 mod quickstart;
 mod reload;
 mod remote;

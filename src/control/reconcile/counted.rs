@@ -96,11 +96,13 @@ impl Counted {
                 *count += 1;
             }
         }
-        // A class that is gone has none.
-        let gone = self.classes.iter().filter(|class| !ready.contains_key(class.as_str()));
-        let counts = ready.iter().map(|(class, counts)| (*class, *counts));
-        for (class, counts) in counts.chain(gone.map(|class| (class.as_str(), [0; 3]))) {
-            for (state, count) in STATES.into_iter().zip(counts) {
+        for class in self.classes.iter().filter(|class| !ready.contains_key(class.as_str())) {
+            for state in STATES {
+                let _ = self.metrics.tunnels.remove_label_values(&[class.as_str(), state]);
+            }
+        }
+        for (class, counts) in &ready {
+            for (state, count) in STATES.into_iter().zip(*counts) {
                 self.metrics.tunnels.with_label_values(&[class, state]).set(count);
             }
         }

@@ -1,5 +1,7 @@
 //! What objects should say, against what they say.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use tokio::time::{Duration, Instant};
 
@@ -32,7 +34,12 @@ impl Reconciler {
             return;
         }
         self.keep();
-        let looked = self.look(keys);
+        let looked: HashMap<_, _> = self.look(keys.clone()).into_iter().collect();
+        // An object that cannot be judged now is counted by what it says.
+        let status = |key: &Key| match self.translation.verdicts.get(key)? {
+            Verdict::Foreign => None,
+            _ => looked.get(key).or_else(|| Some(self.writer.intended(self.store.get(key)?))),
+        };
         let policy = self.translator.policy();
         let class = |key: &Key| {
             let class =
@@ -40,7 +47,8 @@ impl Reconciler {
             class.map_or("", |class| &*class.name)
         };
         let classes = policy.classes().map(|class| &*class.name);
-        self.counted.looked(classes, looked.iter().map(|(key, status)| (class(key), status)));
+        let looked = keys.iter().filter_map(|key| Some((class(key), status(key)?)));
+        self.counted.looked(classes, looked);
     }
 
     /// Sees to what leads to exposed services: also while no replica is ready, as endpoints have to

@@ -39,6 +39,17 @@ fn the_generation_that_is_acted_on_is_shown_and_goes_with_its_object() {
 }
 
 #[test]
+fn a_class_that_is_gone_leaves_no_series() {
+    let metrics = Metrics::new().unwrap();
+    let mut counted = Counted::new(metrics.clone());
+    counted.looked(["gold", "adit"].into_iter(), std::iter::empty());
+    assert!(metrics.encode().unwrap().contains("class=\"gold\""));
+    counted.looked(["adit"].into_iter(), std::iter::empty());
+    let text = metrics.encode().unwrap();
+    assert!(!text.contains("class=\"gold\"") && text.contains("class=\"adit\""), "{text}");
+}
+
+#[test]
 fn what_comes_to_nothing_is_counted_once_by_its_reason() {
     let (mut world, metrics) = (World::default(), Metrics::new().unwrap());
     let mut counted = Counted::new(metrics.clone());

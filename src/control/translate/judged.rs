@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{DRAIN, Good, Outside, Seen};
-use crate::base::Reason;
+use crate::base::{Reason, caught};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::files::wants_default_certificate;
 use crate::config::lower::{LowerContext, Lowered, lower_tunnel};
@@ -102,7 +102,12 @@ impl Judged {
             .with_class_certificate(of_class)
             .with_limits(sight.limits)
             .of_tunnel(tunnel);
-        let lowered = lower_tunnel(&spec, &context.with_kept(kept));
+        // A bug that one object meets must not end the controller of all.
+        let lowered = caught(|| lower_tunnel(&spec, &context.with_kept(kept)));
+        let lowered = lowered.unwrap_or_else(|panicked| {
+            let error = Diagnostic::new("spec", Reason::Invalid, panicked.to_string());
+            Err(ConfigErrors::one(error))
+        });
         let secret = |name: &str| (name.to_string(), secrets.find(namespace, name).clone());
         let service = |name: &str| (name.to_string(), services.find(namespace, name).clone());
         let secrets = spec.config.secrets().into_iter().map(secret).collect();

@@ -3,7 +3,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::base::Secret;
 use crate::config::model::{
-    Admission, Gates, HandlerConfig, Limits, Socks5HandlerConfig, Terms, Users,
+    Admission, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, Gates, HandlerConfig,
+    Limits, Socks5HandlerConfig, Terms, Users,
 };
 use crate::engine::Desired;
 use crate::engine::tests::{Doubles, forward};
@@ -296,4 +297,41 @@ async fn streams_of_a_session_have_a_place_until_their_request_is_finished() {
     drop(idle);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(places.available_permits(), OF_SESSION);
+}
+
+/// A service that forwards to targets with these names.
+fn forwards_to(names: &[String]) -> (ServiceKey, Arc<ServiceConfig>) {
+    let (key, config) = forward();
+    let node = |name: &String| ForwardNodeConfig {
+        name: name.clone(),
+        target: "a.test:1".parse().unwrap(),
+        standing: Default::default(),
+        bypasses: Vec::new(),
+    };
+    let nodes = names.iter().map(node).collect();
+    let to = ForwardConfig { selector: Default::default(), nodes };
+    let handler =
+        ForwardHandlerConfig { to: Arc::new(to), idle_timeout: None, send_proxy_protocol: None };
+    let handler = HandlerConfig::Forward(handler);
+    (key, Arc::new(ServiceConfig { handler, ..(*config).clone() }))
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_the_configuration_leaves_no_series() {
+    let (doubles, _targets) = Doubles::new();
+    let mut services = doubles.services();
+    let mut set = |name: &str| {
+        let (key, config) = forwards_to(&[name.to_string()]);
+        services.prepare(&key, &config).unwrap();
+        services.set(&key, &config);
+        let metrics = services.metrics.service(&key);
+        metrics.node_dial(name, "ok");
+        metrics.node_dial(name, "timeout");
+        services.metrics.encode().unwrap()
+    };
+    for number in 0..12 {
+        set(&format!("before-{number}"));
+    }
+    let text = set("now");
+    assert!(text.contains("node=\"now\"") && !text.contains("node=\"before-"), "{text}");
 }

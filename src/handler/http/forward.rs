@@ -169,8 +169,8 @@ impl Session<'_> {
         }
         if request.method() == Method::CONNECT {
             // Only as a connection's first request, as in GOST.
-            let url = request.uri().to_string();
-            return Err((StatusCode::BAD_REQUEST, HandlerError::BadTarget(url)));
+            let refused = super::bad_target(&request.uri().to_string());
+            return Err((StatusCode::BAD_REQUEST, refused));
         }
         let hosts = request.headers().get_all(HOST).iter().count();
         host_of(hosts, text("host")).map_err(|e| (StatusCode::BAD_REQUEST, e))?;

@@ -43,6 +43,17 @@ impl Process {
         Self { child, printed, collecting }
     }
 
+    /// Starts the adit of this build with its standard error there; what it prints is the other
+    /// stream.
+    pub fn adit_with_stderr<S: AsRef<OsStr>>(args: &[S], stderr: impl Into<Stdio>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().unwrap();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let collecting = vec![collect(child.stdout.take().unwrap(), printed.clone())];
+        Self { child, printed, collecting }
+    }
+
     /// What it has printed so far.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
