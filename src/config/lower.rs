@@ -36,7 +36,7 @@ use jiff::Timestamp;
 use super::defaults;
 use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
-use super::model::{ExposeConfig, ServiceConfig};
+use super::model::{ExposeConfig, HandlerConfig, ServiceConfig};
 use super::raw;
 use super::secrets::{ClassCertificate, Holder, Kept, Secrets};
 use super::services::Services;
@@ -205,6 +205,10 @@ pub fn lower_tunnel(
     let lowered = Lowered { exposures, drain, ..Lowered::default() };
     let mut lowered = finish(services, context, lowered, findings)?;
     lowered.outlines = outline::outlines(&spec.config, context, &lowered.references);
+    if context.mode == Mode::Controller {
+        let services = lowered.services.iter().chain(&lowered.outlines);
+        lowered.warnings.extend(open_by_declaration(&spec.config, services));
+    }
     Ok(lowered)
 }
 
@@ -252,6 +256,30 @@ fn finish(
     let (mut lowered, warnings) = findings.into_result(lowered)?;
     lowered.warnings = warnings;
     Ok(lowered)
+}
+
+/// A word on the services that ask nobody who they are and go to declared targets: a tenant of a
+/// cluster has to know which these are.
+fn open_by_declaration<'a>(
+    config: &raw::Config,
+    services: impl Iterator<Item = &'a ServiceConfig>,
+) -> Option<Diagnostic> {
+    let open = services.filter(|service| matches!(service.handler, HandlerConfig::Forward(_)));
+    let open: BTreeSet<&str> = open.map(|service| &*service.name).collect();
+    // In the order of the spec.
+    let names = config.services.iter().map(|service| &*service.name);
+    let names: Vec<&str> = names.filter(|name| open.contains(name)).collect();
+    let message = match &*names {
+        [] => return None,
+        [name] => {
+            format!("service {name} is open: it forwards to its declared targets without users")
+        }
+        names => format!(
+            "services {} are open: they forward to their declared targets without users",
+            names.join(", ")
+        ),
+    };
+    Some(Diagnostic::new("", Reason::Accepted, message))
 }
 
 fn drain(spec: &raw::TunnelSpec, findings: &mut Findings) -> Option<Duration> {

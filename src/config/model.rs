@@ -20,8 +20,8 @@ pub use chain::{
 pub use expose::{ExposeConfig, ServiceType};
 pub use gates::{Admission, Bypass, Gates, Limits, Pattern, PortRange, Rate, TargetPattern, Users};
 pub use handler::{
-    AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, HandlerConfig,
-    HttpHandlerConfig, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
+    AutoHandlerConfig, AutoProtocols, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig,
+    HandlerConfig, HttpHandlerConfig, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
 };
 pub use listener::{
     HostPattern, ListenerConfig, MuxConfig, RtcpListenerConfig, TcpKeepalive, TcpListenerConfig,

@@ -16,7 +16,7 @@ use super::render::{
 use super::sound::{
     assert_names_are_unique, assert_restricted, assert_roles_are_narrow, assert_selectors_match,
 };
-use values::{BAD, CERTIFICATES, GOOD};
+use values::{BAD, CERTIFICATES, GOOD, OPEN};
 
 #[test]
 fn charts_pass_helm_lint() {
@@ -123,6 +123,8 @@ fn all_that_is_wrong_is_said_at_once() {
             "serviceAccount.create=false",
             "--set",
             "terminationGracePeriodSeconds=1",
+            "--set-json",
+            OPEN,
             "--set",
             "front.service.type=NodePort",
         ],
