@@ -2,8 +2,10 @@
 
 # deploy/image.sh makes the same image without a daemon, by the same build line: keep the two alike.
 
+# A release pins it by digest: --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:...
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
 # hadolint ignore=DL3029
-FROM --platform=linux/amd64 rust:1.95-slim-bookworm AS build
+FROM --platform=linux/amd64 ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # The caches outlive the layer, so a changed source file rebuilds this package and not its dependencies.

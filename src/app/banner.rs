@@ -104,7 +104,7 @@ fn node(node: &NodeConfig) -> String {
 
 /// The `-F` of a client on this machine. Credentials are named, not shown.
 fn client_url(config: &ServiceConfig, local: SocketAddr, path: &str) -> String {
-    let user = if config.handler.is_open() { "" } else { "USER:PASSWORD@" };
+    let user = if config.handler.lacks_users() { "" } else { "USER:PASSWORD@" };
     let kind = config.listener.kind();
     format!("{kind}://{user}127.0.0.1:{}?path={path}", local.port())
 }

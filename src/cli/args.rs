@@ -130,7 +130,7 @@ pub struct ControllerArgs {
     #[arg(long, default_value = "adit", env = "ADIT_INSTANCE")]
     pub instance: String,
     /// The classes: what tunnels may do. Read again when it changes; without it there is one class,
-    /// adit, the default
+    /// adit, the default, which requires users (requireAuth)
     #[arg(long, value_name = "FILE", env = "ADIT_CLASSES")]
     pub classes: Option<PathBuf>,
     /// The front port without TLS: ws and mws, shared by hostnames and path

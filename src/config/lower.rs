@@ -40,7 +40,7 @@ use super::defaults;
 use super::envelope;
 use super::error::{ConfigErrors, Diagnostic, Findings, Loaded};
 use super::files::Files;
-use super::model::{ClassLimits, ExposeConfig, ServiceConfig};
+use super::model::{ClassLimits, ExposeConfig, HandlerConfig, ServiceConfig};
 use super::raw;
 use super::secrets::{ClassCertificate, Holder, Kept, Secrets};
 use super::services::Services;
@@ -227,6 +227,10 @@ pub fn lower_tunnel(
     let lowered = Lowered { exposures, drain, ..Lowered::default() };
     let mut lowered = finish(services, context, lowered, findings)?;
     lowered.outlines = outline::outlines(&spec.config, context, &lowered.references);
+    if context.mode == Mode::Controller {
+        let services = lowered.services.iter().chain(&lowered.outlines);
+        lowered.warnings.extend(open_by_declaration(&spec.config, services));
+    }
     Ok(lowered)
 }
 
@@ -285,6 +289,30 @@ fn within_bounds(spec: &impl Serialize, context: &LowerContext) -> Result<(), Co
     let diagnostic = |(path, message)| Diagnostic::new(path, Reason::Invalid, message);
     let found: Vec<_> = envelope::misfits(&spec, limits).into_iter().map(diagnostic).collect();
     if found.is_empty() { Ok(()) } else { Err(ConfigErrors(found)) }
+}
+
+/// A word on the services that ask nobody who they are and go to declared targets: a tenant of a
+/// cluster has to know which these are.
+fn open_by_declaration<'a>(
+    config: &raw::Config,
+    services: impl Iterator<Item = &'a ServiceConfig>,
+) -> Option<Diagnostic> {
+    let open = services.filter(|service| matches!(service.handler, HandlerConfig::Forward(_)));
+    let open: BTreeSet<&str> = open.map(|service| &*service.name).collect();
+    // In the order of the spec.
+    let names = config.services.iter().map(|service| &*service.name);
+    let names: Vec<&str> = names.filter(|name| open.contains(name)).collect();
+    let message = match &*names {
+        [] => return None,
+        [name] => {
+            format!("service {name} is open: it forwards to its declared targets without users")
+        }
+        names => format!(
+            "services {} are open: they forward to their declared targets without users",
+            names.join(", ")
+        ),
+    };
+    Some(Diagnostic::new("", Reason::Accepted, message))
 }
 
 fn drain(spec: &raw::TunnelSpec, findings: &mut Findings) -> Option<Duration> {

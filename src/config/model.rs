@@ -21,8 +21,8 @@ pub use chain::{
 pub use expose::{ExposeConfig, ServiceType};
 pub use gates::{Admission, Bypass, Gates, Limits, Rate, Users};
 pub use handler::{
-    AutoHandlerConfig, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig, HandlerConfig,
-    HttpHandlerConfig, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
+    AutoHandlerConfig, AutoProtocols, ForwardConfig, ForwardHandlerConfig, ForwardNodeConfig,
+    HandlerConfig, HttpHandlerConfig, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
 };
 pub use listener::{
     HostPattern, ListenerConfig, MuxConfig, Origins, RtcpListenerConfig, TcpKeepalive,

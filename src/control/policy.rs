@@ -19,7 +19,9 @@ pub use range::Ports;
 pub use rules::refusals;
 
 use crate::config::error::ConfigErrors;
-use crate::config::model::{ClassLimits, Terms};
+use crate::config::model::{
+    AutoHandlerConfig, AutoProtocols, ClassLimits, HandlerConfig, ServiceConfig, Terms,
+};
 
 /// The class that is served without a class file.
 pub const BUILT_IN_CLASS: &str = "adit";
@@ -54,7 +56,8 @@ pub struct Class {
     pub bind: Ports,
     /// `ports.allocate`: where exposed services get their port.
     pub allocate: Ports,
-    /// `requireAuth`: no open proxies.
+    /// `requireAuth`: every service has users, but for `tcp`, `udp` and `forward`: these are open
+    /// by declaration, to declared targets alone.
     pub require_auth: bool,
     /// `inlineCredentials`: passwords may be in the spec.
     pub inline_credentials: bool,
@@ -187,7 +190,7 @@ impl Class {
             paths: Vec::new(),
             bind: Ports::new(1024, 19_999),
             allocate: Ports::new(20_000, 29_999),
-            require_auth: false,
+            require_auth: true,
             inline_credentials: true,
             expose: Expose {
                 types: vec!["ClusterIP".into()],
@@ -201,6 +204,24 @@ impl Class {
                 connections_of_namespace: 20_000,
                 ..Terms::default()
             }),
+        }
+    }
+
+    /// The protocols that handler `auto` speaks under it: those that have a handler of their own.
+    pub fn auto(&self) -> AutoProtocols {
+        let has = |kind: &str| self.handlers.iter().any(|handler| handler == kind);
+        AutoProtocols { http: has("http"), socks4: has("socks4"), socks5: has("socks5") }
+    }
+
+    /// A service as it runs under the class.
+    pub fn narrowed(&self, service: &Arc<ServiceConfig>) -> Arc<ServiceConfig> {
+        match &service.handler {
+            HandlerConfig::Auto(auto) if auto.speaks != self.auto() => {
+                let auto = AutoHandlerConfig { speaks: self.auto(), ..auto.clone() };
+                let handler = HandlerConfig::Auto(auto);
+                Arc::new(ServiceConfig { handler, ..(**service).clone() })
+            }
+            _ => service.clone(),
         }
     }
 

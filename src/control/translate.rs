@@ -398,12 +398,13 @@ impl Translator {
                 true => whole,
                 false => whole.min(CLOSED),
             };
-            let config = config.clone();
+            let config = class.narrowed(config);
             let desired = Desired { config, claim, drain, closed: true, terms: terms() };
             services.insert(key, desired);
         }
         for (config, digest) in open {
             let key = ServiceKey { origin: object.key.origin(), name: config.name.clone() };
+            let config = &class.narrowed(config);
             let (config, digest) = if good.exposures.contains_key(&config.name) {
                 // Until the status says where, nobody binds anything.
                 let slot = Slot::new(object, &config.name);

@@ -36,13 +36,19 @@ impl Handler {
             }
         };
         read.map_err(|_| HandlerError::NoRequest)?.map_err(HandlerError::ClientGone)?;
-        let first = chunk.data().first().copied();
+        let Some(first) = chunk.data().first().copied() else {
+            return Err(HandlerError::NoRequest);
+        };
+        let speaks = config.speaks;
         let client = Box::new(Prefixed::new(chunk, client));
         match first {
-            None => Err(HandlerError::NoRequest),
-            Some(4) => self.socks4(&config.socks4, client, access, stop).await,
-            Some(5) => self.socks5(&config.socks5, client, access, stop).await,
-            Some(_) => self.http(&config.http, client, access, stop).await,
+            4 if speaks.socks4 => self.socks4(&config.socks4, client, access, stop).await,
+            5 if speaks.socks5 => self.socks5(&config.socks5, client, access, stop).await,
+            // Nothing but HTTP can begin otherwise.
+            0..=3 | 6.. if speaks.http => self.http(&config.http, client, access, stop).await,
+            4 => Err(HandlerError::NotSpoken("SOCKS4")),
+            5 => Err(HandlerError::NotSpoken("SOCKS5")),
+            _ => Err(HandlerError::NotSpoken("HTTP")),
         }
     }
 }

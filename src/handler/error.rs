@@ -21,6 +21,9 @@ pub enum HandlerError {
     /// A command that is switched off, or that no server has.
     #[error("the client's command {0:#04x} is switched off or unknown")]
     Disabled(u8),
+    /// A protocol that the class leaves out of handler `auto`.
+    #[error("handler auto does not speak {0}: the class's handlers do not list it")]
+    NotSpoken(&'static str),
     /// UDP over HTTP, without `udp`.
     #[error("the client asks for UDP over HTTP, which is switched off; `udp: true` allows it")]
     NoDatagrams,
@@ -80,7 +83,7 @@ impl HandlerError {
             Self::NoRequest => "no_request",
             Self::Slow => "slow",
             Self::Malformed(_) | Self::BadTarget(_) => "bad_request",
-            Self::Disabled(_) | Self::NoDatagrams => "unsupported",
+            Self::Disabled(_) | Self::NotSpoken(_) | Self::NoDatagrams => "unsupported",
             Self::Unauthorized | Self::WrongPassword => "unauthorized",
             Self::Bypassed => "bypassed",
             Self::NotBound(_) => "bind_failed",

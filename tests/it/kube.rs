@@ -18,6 +18,7 @@ mod many;
 mod namespaced;
 mod outage;
 mod page;
+mod policies;
 mod references;
 mod refused;
 mod replicas;

@@ -37,8 +37,11 @@ spec:
         securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 ";
 
-pub fn the_chart_refuses_a_node_port_until_open_proxies_are_allowed(node: &Node) {
-    let said = node.try_sh(UPGRADE).expect_err("the front was opened");
+/// A class whose tunnels need no users.
+const OPEN: &str = r#"--set-json 'classes=[{"name":"adit","default":true,"namespaces":{"all":true},"requireAuth":false}]'"#;
+
+pub fn the_chart_refuses_a_node_port_beside_a_class_of_open_proxies(node: &Node) {
+    let said = node.try_sh(&format!("{UPGRADE} {OPEN}")).expect_err("the front was opened");
     assert!(said.contains("front.service.type: NodePort"), "{said}");
     assert!(said.contains("set front.allowOpenProxies=true"), "{said}");
     let kind = node.sh(&format!("kubectl -n {SYSTEM} get service adit -o jsonpath={{.spec.type}}"));
@@ -46,12 +49,12 @@ pub fn the_chart_refuses_a_node_port_until_open_proxies_are_allowed(node: &Node)
 }
 
 pub fn a_gost_outside_reaches_a_pod_through_the_node_port(node: &Node) {
-    node.sh(&format!("{UPGRADE} --set front.allowOpenProxies=true"));
+    node.sh(UPGRADE);
     node.sh("kubectl apply -f deploy/examples/hello.yaml");
     node.apply(OTHER);
     node.sh("kubectl rollout status deploy/hello --timeout=60s");
     node.sh("kubectl rollout status deploy/other --timeout=60s");
-    let gost = Gost::to_the_node_port(node, "", "/quickstart");
+    let gost = Gost::to_the_node_port(node, QUICKSTART, "/quickstart");
     // Names as a pod of the tunnel's namespace writes them: they are resolved at the far end.
     assert_eq!(gost.gets(node, "http://hello/"), "hello from the cluster\n");
     assert!(gost.gets(node, "http://other.team.svc/").starts_with("hello from other-"));
@@ -131,6 +134,9 @@ pub fn the_metrics_service_tells_what_went_through(node: &Node) {
 /// Longer than any buffer on the way.
 const BYTES: u32 = 32 << 20;
 const PROXY: &str = "http://127.0.0.1:1080";
+
+/// The user of the quickstart.
+pub const QUICKSTART: &str = "me:change-me@";
 
 /// A gost on the host beside the cluster, with an HTTP proxy that goes through the tunnel.
 pub struct Gost(Process);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::{Node, SYSTEM, TENANT};
-use crate::front::Gost;
+use crate::front::{Gost, QUICKSTART};
 use crate::sidecar;
 
 /// Namespace, selector, and where the pod's status has the container.
@@ -17,7 +17,7 @@ const PROCESSES: [(&str, &str, &str); 2] = [
 const RESTART: Duration = Duration::from_secs(65);
 
 pub fn stopped_processes_are_restarted_without_the_grace_of_a_drain(node: &Node) {
-    let gost = Gost::to_the_node_port(node, "", "/quickstart");
+    let gost = Gost::to_the_node_port(node, QUICKSTART, "/quickstart");
     assert_eq!(gost.gets(node, "http://hello/"), "hello from the cluster\n");
     // Both at once: the time is the kubelet's.
     for process in PROCESSES {

@@ -47,7 +47,7 @@ const CLAIMS: &[(&str, Claim)] = claims![
     install::helm_installs_it_restricted_before_there_is_a_tunnel,
     install::helm_test_goes_through_a_tunnel_of_its_own_and_leaves_nothing,
     install::the_quickstart_becomes_ready_and_shows_what_the_readme_shows,
-    front::the_chart_refuses_a_node_port_until_open_proxies_are_allowed,
+    front::the_chart_refuses_a_node_port_beside_a_class_of_open_proxies,
     front::a_gost_outside_reaches_a_pod_through_the_node_port,
     front::what_helm_says_after_an_installation_works,
     sidecar::an_app_reaches_a_service_through_its_sidecar,

@@ -14,6 +14,10 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- $errors = append $errors (printf "classes: two have the name %s. Rename one." .name) }}
 {{- end }}
 {{- $names = append $names .name }}
+{{- $handlers := default list .handlers }}
+{{- if and (has "auto" $handlers) (not (or (has "http" $handlers) (has "socks4" $handlers) (has "socks5" $handlers))) }}
+{{- $errors = append $errors (printf "classes: handlers of %s has auto without any protocol that it speaks. Add http, socks4 or socks5, or remove auto." .name) }}
+{{- end }}
 {{- end }}
 
 {{- $least := int (include "adit.leastGracePeriod" .) }}
@@ -30,7 +34,7 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- $external = append $external "front.ingress.enabled: true" }}
 {{- end }}
 {{- if and $external (include "adit.openClasses" . | trim) (not .Values.front.allowOpenProxies) }}
-{{- $errors = append $errors (printf "%s: this opens the front to clients outside the cluster, and a WsTunnel without authentication is then an open proxy into it. Set requireAuth: true in every class of classes; or, if you know who may create WsTunnels and who reaches the front, set front.allowOpenProxies=true." (join ", " $external)) }}
+{{- $errors = append $errors (printf "%s: this opens the front to clients outside the cluster, and a WsTunnel without authentication is then an open proxy into it. Set requireAuth: true in these classes: %s; or, if you know who may create WsTunnels and who reaches the front, set front.allowOpenProxies=true." (join ", " $external) (include "adit.openClasses" . | trim)) }}
 {{- end }}
 
 {{- if eq $service.type "ClusterIP" }}

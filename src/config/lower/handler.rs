@@ -11,8 +11,8 @@ use crate::config::defaults;
 use crate::config::error::Findings;
 use crate::config::metadata::{Reader, SignedDuration, keys};
 use crate::config::model::{
-    AutoHandlerConfig, ForwardHandlerConfig, HandlerConfig, HttpHandlerConfig, RelayHandlerConfig,
-    Socks4HandlerConfig, Socks5HandlerConfig, Users,
+    AutoHandlerConfig, AutoProtocols, ForwardHandlerConfig, HandlerConfig, HttpHandlerConfig,
+    RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig, Users,
 };
 use crate::config::raw;
 use crate::config::types::HANDLERS;
@@ -112,6 +112,7 @@ pub(super) fn lower(
         _ => {
             metadata.lacks(keys::AUTO_HANDLER);
             HandlerConfig::Auto(AutoHandlerConfig {
+                speaks: AutoProtocols::default(),
                 http: HttpHandlerConfig {
                     hash_by_target,
                     ..http(users.clone(), &at, metadata, findings)

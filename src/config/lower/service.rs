@@ -139,8 +139,16 @@ fn lower(
         ws.origins = Origins::Any;
     }
     let on_loopback = matches!(&listen.host, Some(Host::Ip(ip)) if ip.is_loopback());
-    if handler.is_open() && !on_loopback {
-        let message = "an open proxy: whoever reaches it goes anywhere; add auth or an auther";
+    let tenant = scope.context.mode == Mode::Controller;
+    let is_open = if tenant { handler.lacks_users() } else { handler.is_open() && !on_loopback };
+    if is_open {
+        let kind = if handler.is_open() {
+            "an open proxy: whoever reaches it goes anywhere"
+        } else {
+            "no users: whoever reaches it goes to its targets"
+        };
+        let why = if tenant { ", which a class requires by default" } else { "" };
+        let message = format!("{kind}; add auth or an auther{why}");
         findings.warn(&format!("{path}.handler"), Reason::Accepted, message);
     }
     // Without the path: a service that only moved in its list has not changed.

@@ -28,12 +28,31 @@ pub enum HandlerConfig {
 /// Handler `auto`: the protocols behind it, each as its own handler would be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoHandlerConfig {
+    /// What it answers to; any other protocol ends the stream.
+    pub speaks: AutoProtocols,
     /// For everything that is not SOCKS.
     pub http: HttpHandlerConfig,
     /// For a first byte 4.
     pub socks4: Socks4HandlerConfig,
     /// For a first byte 5.
     pub socks5: Socks5HandlerConfig,
+}
+
+/// The protocols that handler `auto` answers to: all of them, unless a class leaves some out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoProtocols {
+    /// HTTP.
+    pub http: bool,
+    /// SOCKS4 and SOCKS4a.
+    pub socks4: bool,
+    /// SOCKS5.
+    pub socks5: bool,
+}
+
+impl Default for AutoProtocols {
+    fn default() -> Self {
+        Self { http: true, socks4: true, socks5: true }
+    }
 }
 
 /// Metadata and authentication of handler `http`.
@@ -222,7 +241,7 @@ impl HandlerConfig {
     pub fn asks_for_users(&self) -> bool {
         match self {
             Self::Auto(auto) => {
-                let AutoHandlerConfig { http, socks4, socks5 } = auto;
+                let AutoHandlerConfig { http, socks4, socks5, .. } = auto;
                 http.users.is_some() && socks4.users.is_some() && socks5.users.is_some()
             }
             Self::Http(http) => http.users.is_some(),
@@ -233,14 +252,21 @@ impl HandlerConfig {
         }
     }
 
-    /// A proxy that asks nobody who they are.
+    /// An open proxy: it takes whoever reaches it anywhere.
     pub fn is_open(&self) -> bool {
+        self.lacks_users() && self.forward().is_none()
+    }
+
+    /// Its protocol has users, and it asks for none. A client certificate does not count: it is of
+    /// the listener, and a CA that signs for others too lets them all in. `tcp`, `udp` and `forward`
+    /// have no users to ask for.
+    pub fn lacks_users(&self) -> bool {
         match self {
             Self::Auto(auto) => auto.http.users.is_none(),
             Self::Http(http) => http.users.is_none(),
             Self::Socks4(socks) => socks.users.is_none(),
             Self::Socks5(socks) => socks.users.is_none(),
-            Self::Relay(relay) => relay.users.is_none() && relay.forward.is_none(),
+            Self::Relay(relay) => relay.users.is_none(),
             Self::Forward(_) => false,
         }
     }

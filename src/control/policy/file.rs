@@ -227,6 +227,9 @@ fn class(
             }
         }
     }
+    if let Some(handlers) = &raw.handlers {
+        check_auto(handlers, &at("handlers"), findings);
+    }
     let hostnames = raw.hostnames.unwrap_or_default();
     let hostnames: Vec<_> = hostnames.iter().map(|name| name.to_ascii_lowercase()).collect();
     let paths = raw.paths.unwrap_or_default();
@@ -254,7 +257,7 @@ fn class(
         paths,
         bind,
         allocate,
-        require_auth: raw.require_auth.unwrap_or(false),
+        require_auth: raw.require_auth.unwrap_or(base.require_auth),
         inline_credentials: raw.inline_credentials.unwrap_or(true),
         expose: Expose {
             types: expose.types.unwrap_or(base.expose.types),
@@ -266,6 +269,16 @@ fn class(
         terms: Arc::new(terms),
         name: base.name,
     })
+}
+
+/// `auto` without any of its protocols would end every stream.
+fn check_auto(handlers: &[String], path: &str, findings: &mut Findings) {
+    let has = |kinds: &[&str]| handlers.iter().any(|handler| kinds.contains(&handler.as_str()));
+    if has(&["auto"]) && !has(&["http", "socks4", "socks5"]) {
+        let message = "auto speaks http, socks4 and socks5, as far as they are listed beside it; \
+                       add one of them, or remove auto";
+        findings.invalid(path, message);
+    }
 }
 
 /// Bind and allocate. Front and admin ports within `bind` are nobody's to claim anyway; one that

@@ -66,12 +66,8 @@ impl Rules<'_> {
                 findings.error(&format!("{path}.{part}.type"), Reason::NotAllowedByClass, message);
             }
         }
-        if class.require_auth && service.handler.is_open() {
-            let message = format!(
-                "class {:?} does not allow open proxies: add auth or an auther",
-                class.name
-            );
-            findings.error(&format!("{path}.handler"), Reason::NotAllowedByClass, message);
+        if class.require_auth && service.handler.lacks_users() {
+            self.without_users(handler, path, findings);
         }
         match exposed {
             Some(expose) => self.exposure(service, expose, path, findings),
@@ -81,6 +77,22 @@ impl Rules<'_> {
             self.hostnames(&ws.hostnames, path, findings);
             self.path(&ws.path.0, path, findings);
         }
+    }
+
+    /// Open as far as the class has not refused it for that already.
+    fn is_open(&self, service: &ServiceConfig) -> bool {
+        !self.class.require_auth && service.handler.lacks_users()
+    }
+
+    fn without_users(&self, handler: &str, path: &str, findings: &mut Findings) {
+        // SOCKS4 cannot have users.
+        let instead = if handler == "socks4" { "use socks5 and " } else { "" };
+        let message = format!(
+            "class {:?} requires users: {instead}add auth or an auther, or ask the operator for \
+             requireAuth: false",
+            self.class.name
+        );
+        findings.error(&format!("{path}.handler"), Reason::NotAllowedByClass, message);
     }
 
     /// Its port is allocated, but what leads there is not everybody's.
@@ -100,10 +112,10 @@ impl Rules<'_> {
                 list(&allowed.types)
             );
             findings.error(&format!("{path}.expose.type"), Reason::NotAllowedByClass, message);
-        } else if expose.kind != ServiceType::ClusterIp && service.handler.is_open() {
+        } else if expose.kind != ServiceType::ClusterIp && self.is_open(service) {
             let message = format!(
-                "a Service of type {kind} would open this proxy to whoever reaches it: add auth or \
-                 an auther"
+                "a Service of type {kind} would open this service to whoever reaches it: add auth \
+                 or an auther"
             );
             findings.error(&format!("{path}.handler"), Reason::NotAllowedByClass, message);
         }

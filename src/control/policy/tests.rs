@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::lower::{LowerContext, lower_tunnel};
+use crate::config::model::AutoProtocols;
 use crate::config::raw::TunnelSpec;
 use crate::config::secrets::Secrets;
 
@@ -32,7 +33,7 @@ classes:
   hostnames: []
   paths: []
   ports: {bind: 1024-19999, allocate: 20000-29999}
-  requireAuth: false
+  requireAuth: true
   inlineCredentials: true
   egress: {deny: [], allow: [], denyPrivate: false}
   expose: {types: [ClusterIP], annotations: [], labels: []}
@@ -72,6 +73,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_path_and_its_fix() {
         ("classes: [{name: c, namespaces: {names: []}}]".into(), &["nobody would be served"]),
         (of("  listeners: [rtcp]"), &["classes[0].listeners[0]: \"rtcp\" is none of ws"]),
         (of("  handlers: [ssh]"), &["classes[0].handlers[0]"]),
+        (of("  handlers: [auto, relay]"), &["classes[0].handlers: auto speaks http, socks4", "remove auto"]),
         (of("  expose: {types: [ExternalName]}"), &["expose.types[0]", "LoadBalancer"]),
         (of("  hostnames: [\"{team}.x\"]"), &["hostnames[0]", "{namespace}"]),
         (of("  paths: [t/]"), &["paths[0]", "begins with /"]),
@@ -164,7 +166,8 @@ fn judged(class: &Class, spec: &Value) -> Result<(), String> {
         lower_tunnel(&spec, &LowerContext::controller("team", &secrets, &[8080]).of_tunnel("t"))
             .unwrap();
     let exposed = |service| lowered.exposures.get(service);
-    let services = lowered.services.iter().map(|config| (config, exposed(&config.name)));
+    let services = lowered.services.iter().chain(&lowered.outlines);
+    let services = services.map(|config| (config, exposed(&config.name)));
     refusals(class, "team", &spec.config, services, RESERVED)
         .map_err(|errors| format!("{}/{errors}", errors.reason()))
 }
@@ -180,10 +183,13 @@ fn a_class_says_what_it_does_not_allow_and_what_it_does() {
         ("", service(), ""),
         ("  listeners: [wss]", service(), "NotAllowedByClass/services[0].listener.type"),
         ("  handlers: [relay]", service(), "it allows relay"),
-        ("  handlers: [socks5]", with("handler", json!({"type": "socks"})), ""),
+        (
+            "  handlers: [socks5]\n  requireAuth: false",
+            with("handler", json!({"type": "socks"})),
+            "",
+        ),
         ("  handlers: [http]", with("handler", json!({})), "does not allow handler auto"),
         ("  requireAuth: true", service(), ""),
-        ("  requireAuth: true", with("handler", json!({"type": "http"})), "NotAllowedByClass"),
         ("  inlineCredentials: false", service(), "services[0].handler.auth: class \"c\" wants"),
         ("  hostnames: ['*.{namespace}.example']", service(), ""),
         ("  hostnames: ['a.{namespace}.example']", service(), ""),
@@ -216,13 +222,73 @@ fn a_class_says_what_it_does_not_allow_and_what_it_does() {
     }
 }
 
+/// A handler of this type with targets, if it takes some.
+fn to_targets(kind: &str) -> Value {
+    json!({"services": [{
+        "name": "s", "addr": ":8080", "handler": {"type": kind}, "listener": {"type": "ws"},
+        "forwarder": {"nodes": [{"name": "n", "addr": "db:5432"}]},
+    }]})
+}
+
+#[test]
+fn users_are_required_of_every_service_but_a_forward_to_declared_targets() {
+    let lax = class("  requireAuth: false");
+    for class in [class(""), class("  requireAuth: true"), Policy::built_in().classes[0].clone()] {
+        for kind in ["auto", "http", "socks5", "relay", "socks4"] {
+            let mut open = json!({"services": [service()]});
+            open["services"][0]["handler"] = json!({"type": kind});
+            let error = judged(&class, &open).expect_err(kind);
+            assert!(error.starts_with("NotAllowedByClass/services[0].handler: "), "{error}");
+            assert!(error.contains("add auth or an auther"), "{error}");
+            assert!(error.contains("requireAuth: false"), "{error}");
+            assert_eq!(error.contains("use socks5"), kind == "socks4", "{error}");
+            assert_eq!(judged(&lax, &open), Ok(()), "{kind}");
+        }
+        // Its target is fixed, but nobody has said that the service is for everybody.
+        let error = judged(&class, &to_targets("relay")).unwrap_err();
+        assert!(error.starts_with("NotAllowedByClass/services[0].handler: "), "{error}");
+        assert_eq!(judged(&lax, &to_targets("relay")), Ok(()));
+        for kind in ["tcp", "forward"] {
+            assert_eq!(judged(&class, &to_targets(kind)), Ok(()), "{kind}");
+        }
+        let mut closed = to_targets("relay");
+        closed["services"][0]["handler"]["auth"] = json!({"username": "u", "password": "p"});
+        assert_eq!(judged(&class, &closed), Ok(()));
+    }
+}
+
+#[test]
+fn a_client_certificate_does_not_count_as_users() {
+    let mut spec = json!({"services": [service()]});
+    spec["services"][0]["handler"] = json!({"type": "relay"});
+    spec["services"][0]["listener"] = json!({"type": "wss", "tls": {
+        "secretRef": {"name": "edge"}, "clientCARef": {"name": "ca"}}});
+    let error = judged(&class(""), &spec).unwrap_err();
+    assert!(error.contains("add auth or an auther"), "{error}");
+}
+
+#[test]
+fn auto_speaks_the_protocols_that_the_class_has_handlers_for() {
+    for (handlers, http, socks4, socks5) in [
+        ("", true, true, true),
+        ("  handlers: [auto, http]", true, false, false),
+        ("  handlers: [auto, socks5, relay]", false, false, true),
+        ("  handlers: [socks4, auto]", false, true, false),
+    ] {
+        let wanted = AutoProtocols { http, socks4, socks5 };
+        assert_eq!(class(handlers).auto(), wanted, "{handlers}");
+    }
+}
+
 #[test]
 fn a_service_that_is_exposed_is_held_to_what_its_class_exposes_and_not_to_its_ports() {
+    let lax = "  requireAuth: false";
     let open = json!({"type": "http"});
     let closed = service()["handler"].clone();
-    let lists = "  expose: {types: [ClusterIP, LoadBalancer], annotations: [a], labels: [l]}";
+    let lists = "  requireAuth: false
+  expose: {types: [ClusterIP, LoadBalancer], annotations: [a], labels: [l]}";
     for (rest, expose, handler, refused) in [
-        ("", json!({}), &open, ""),
+        (lax, json!({}), &open, ""),
         ("", json!({"type": "LoadBalancer"}), &closed, "it allows ClusterIP"),
         (lists, json!({"type": "LoadBalancer", "annotations": {"a": ""}}), &closed, ""),
         (lists, json!({"type": "LoadBalancer"}), &open, "NotAllowedByClass/services[0].handler"),
@@ -233,7 +299,8 @@ fn a_service_that_is_exposed_is_held_to_what_its_class_exposes_and_not_to_its_po
             &open,
             "allow \"a\" on Services; it allows l",
         ),
-        ("", json!({"annotations": {"a": ""}}), &open, "it allows none"),
+        (lax, json!({"annotations": {"a": ""}}), &open, "it allows none"),
+        ("  expose: {types: []}", json!({"name": "db"}), &closed, "type ClusterIP; it allows none"),
     ] {
         let spec = json!({"services": [{
             "name": "s", "addr": ":22", "handler": handler, "listener": {"type": "ws"},
@@ -247,6 +314,18 @@ fn a_service_that_is_exposed_is_held_to_what_its_class_exposes_and_not_to_its_po
                 assert!(error.contains(part), "{rest} {expose}: {error}");
             }
         }
+    }
+}
+
+#[test]
+fn a_relay_to_fixed_targets_without_users_is_not_exposed_beyond_the_cluster() {
+    let class = class("  requireAuth: false\n  expose: {types: [ClusterIP, NodePort]}");
+    for (kind, refused) in [("relay", true), ("forward", false)] {
+        let mut spec = to_targets(kind);
+        spec["services"][0]["expose"] = json!({"type": "NodePort"});
+        assert_eq!(judged(&class, &spec).is_err(), refused, "{kind}");
+        spec["services"][0]["expose"] = json!({});
+        assert_eq!(judged(&class, &spec), Ok(()), "{kind}");
     }
 }
 

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::references::pair;
 use super::world::{RELEASE, World, service};
-use crate::config::model::Certificate;
+use crate::config::model::{AutoProtocols, Certificate, HandlerConfig};
 use crate::control::policy::{Labels, Policy, Reserved};
 
 /// Goes by a class file from the next translation on.
-fn govern(world: &mut World, classes: &str) {
+pub(super) fn govern(world: &mut World, classes: &str) {
     let policy = Policy::read([("classes", classes)], Reserved::default()).unwrap();
     world.translator.govern(Arc::new(policy), Arc::new(Labels::default()));
 }
@@ -33,6 +33,53 @@ fn a_narrowed_class_stops_what_it_does_not_allow_any_more() {
     govern(&mut world, ALL);
     world.settle();
     assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+}
+
+#[test]
+fn a_tunnel_without_users_is_refused_by_default_and_closed_when_its_class_asks_for_them() {
+    let mut open = service(":8080", "/x", &[]);
+    open["services"][0]["handler"] = json!({"type": "http"});
+    let mut world = World::default();
+    world.create("a", "t", open);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Accepted"), "False/NotAllowedByClass");
+    let lax = ALL.replace("}}", "}, requireAuth: false}");
+    govern(&mut world, &lax);
+    world.settle();
+    assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+    govern(&mut world, ALL);
+    world.settle();
+    assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Accepted"), "False/NotAllowedByClass");
+}
+
+#[test]
+fn auto_runs_with_the_protocols_of_its_class_and_follows_them() {
+    let mut auto = service(":8080", "/x", &[]);
+    auto["services"][0]["handler"]["type"] = json!("auto");
+    auto["services"].as_array_mut().unwrap().push(json!({
+        "name": "e", "addr": ":1080", "listener": {"type": "tcp"}, "expose": {},
+        "handler": {"type": "auto", "auth": {"username": "u", "password": "p"}},
+    }));
+    let mut world = World::default();
+    govern(&mut world, ALL);
+    world.create("a", "t", auto);
+    let speaks = |world: &mut World| {
+        world.settle();
+        world.settle();
+        let configs = world.translation.services.values().map(|desired| &desired.config.handler);
+        let speaks = configs.map(|handler| match handler {
+            HandlerConfig::Auto(auto) => auto.speaks,
+            other => panic!("{other:?}"),
+        });
+        speaks.collect::<Vec<_>>()
+    };
+    assert_eq!(speaks(&mut world), [AutoProtocols::default(); 2]);
+    govern(&mut world, &ALL.replace("}}", "}, handlers: [auto, http]}"));
+    let http = AutoProtocols { http: true, socks4: false, socks5: false };
+    assert_eq!(speaks(&mut world), [http; 2]);
+    govern(&mut world, ALL);
+    assert_eq!(speaks(&mut world), [AutoProtocols::default(); 2]);
 }
 
 #[test]

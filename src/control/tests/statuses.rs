@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::classes::govern;
 use super::world::{World, service};
 
 #[test]
@@ -30,13 +31,31 @@ fn a_good_object_becomes_ready_and_says_where_it_listens() {
 #[test]
 fn an_open_proxy_is_flagged() {
     let mut world = World::default();
+    let lax = "classes: [{name: adit, default: true, namespaces: {all: true}, requireAuth: false}]";
+    govern(&mut world, lax);
     let mut spec = service(":8080", "/x", &[]);
     spec["services"][0]["handler"] = json!({"type": "http"});
     world.create("a", "t", spec);
     world.settle();
     let accepted = world.full_condition("a", "t", "Accepted");
     assert_eq!(accepted.status, "True");
-    assert!(accepted.message.contains("open"), "{}", accepted.message);
+    assert!(accepted.message.contains("an open proxy"), "{}", accepted.message);
+}
+
+#[test]
+fn a_forward_to_declared_targets_is_accepted_and_called_open() {
+    let mut world = World::default();
+    let mut spec = service(":8080", "/x", &[]);
+    spec["services"].as_array_mut().unwrap().push(json!({
+        "name": "db", "addr": ":5432", "handler": {"type": "tcp"}, "listener": {"type": "tcp"},
+        "forwarder": {"nodes": [{"name": "n", "addr": "db.example:5432"}]},
+    }));
+    world.create("a", "t", spec);
+    world.settle();
+    let accepted = world.full_condition("a", "t", "Accepted");
+    assert_eq!(accepted.status, "True");
+    let word = "service db is open: it forwards to its declared targets without users";
+    assert!(accepted.message.ends_with(word), "{}", accepted.message);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! SOCKS4, SOCKS5 and relay, byte by byte.
 
 use super::*;
-use crate::config::model::{RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig};
+use crate::config::model::{
+    AutoProtocols, RelayHandlerConfig, Socks4HandlerConfig, Socks5HandlerConfig,
+};
 
 fn users() -> Option<Arc<Users>> {
     Some(Arc::new(Users([("u".into(), Secret::new("p".into()))].into())))
@@ -60,6 +62,32 @@ async fn each_protocol_opens_the_way() {
     s.sends(RELAY_CONNECT).await;
     s.gets(b"\x01\0\0\0").await;
     s.is_open().await;
+}
+
+#[tokio::test]
+async fn auto_ends_a_protocol_that_it_is_not_to_speak_and_dials_nothing() {
+    let http_only = AutoProtocols { http: true, socks4: false, socks5: false };
+    let socks5_only = AutoProtocols { http: false, socks4: false, socks5: true };
+    let auto = |speaks| {
+        HandlerConfig::Auto(AutoHandlerConfig { speaks, http: http(), ..Default::default() })
+    };
+    for (speaks, request) in [
+        (http_only, &b"\x05\x01\0"[..]),
+        (http_only, SOCKS4_CONNECT),
+        (socks5_only, SOCKS4_CONNECT),
+        (socks5_only, b"CONNECT a.test:80 HTTP/1.1\r\n\r\n"),
+    ] {
+        let mut s = serving(auto(speaks), World::default());
+        s.sends(request).await;
+        assert_eq!(s.hears_last().await, "", "{request:?}");
+        assert_eq!(s.result.await.unwrap().unwrap_err().label(), "unsupported", "{request:?}");
+    }
+    let mut s = serving(auto(http_only), World::default());
+    s.says("CONNECT a.test:80 HTTP/1.1\r\n\r\n").await;
+    assert_eq!(s.target().await.0, "a.test:80");
+    let mut s = serving(auto(socks5_only), World::default());
+    s.sends(b"\x05\x01\0").await;
+    s.gets(b"\x05\0").await;
 }
 
 #[tokio::test]

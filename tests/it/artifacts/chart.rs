@@ -16,7 +16,7 @@ use super::render::{
 use super::sound::{
     assert_names_are_unique, assert_restricted, assert_roles_are_narrow, assert_selectors_match,
 };
-use values::{BAD, CERTIFICATES, GOOD};
+use values::{BAD, CERTIFICATES, GOOD, OPEN};
 
 #[test]
 fn charts_pass_helm_lint() {
@@ -123,6 +123,8 @@ fn all_that_is_wrong_is_said_at_once() {
             "serviceAccount.create=false",
             "--set",
             "terminationGracePeriodSeconds=1",
+            "--set-json",
+            OPEN,
             "--set",
             "front.service.type=NodePort",
         ],
@@ -286,6 +288,87 @@ fn several_replicas_are_kept_apart_and_are_not_evicted_together() {
     assert_eq!(budget.max_unavailable, Some(IntOrString::Int(1)));
     for alone in [&["--set", "replicaCount=1"][..], &["--set", "pdb.enabled=false"]] {
         assert!(of_kind(&render(alone), "PodDisruptionBudget").is_empty(), "{alone:?}");
+    }
+}
+
+#[test]
+fn the_admission_policies_ask_the_controllers_account_alone_and_each_is_bound() {
+    use k8s_openapi::api::admissionregistration::v1 as admission;
+    for (values, account) in [
+        (&[][..], "system:serviceaccount:tunnels:edge-adit"),
+        (
+            &["--set", "serviceAccount.create=false,serviceAccount.name=mine"],
+            "system:serviceaccount:tunnels:mine",
+        ),
+    ] {
+        let objects = render(values);
+        let policies = of_kind(&objects, "ValidatingAdmissionPolicy");
+        assert_eq!(policies.len(), 3);
+        let bound: Vec<_> = of_kind(&objects, "ValidatingAdmissionPolicyBinding")
+            .into_iter()
+            .map(|binding| {
+                typed::<admission::ValidatingAdmissionPolicyBinding>(binding).spec.unwrap()
+            })
+            .collect();
+        for policy in policies {
+            let spec: admission::ValidatingAdmissionPolicy = typed(policy);
+            let spec = spec.spec.unwrap();
+            assert_eq!(spec.failure_policy.as_deref(), Some("Fail"));
+            let conditions = spec.match_conditions.unwrap();
+            let asks = format!("request.userInfo.username == \"{account}\"");
+            assert_eq!(conditions.iter().map(|c| &*c.expression).collect::<Vec<_>>(), [asks]);
+            let binding = bound.iter().find(|b| b.policy_name.as_deref() == Some(name(policy)));
+            let actions = binding.unwrap().validation_actions.clone().unwrap();
+            assert_eq!(actions, ["Deny"], "{}", name(policy));
+        }
+    }
+    let off = render(&["--set", "admissionPolicy.enabled=false"]);
+    assert!(of_kind(&off, "ValidatingAdmissionPolicy").is_empty());
+    let plain = documents(&read("deploy/install.yaml"));
+    assert_eq!(of_kind(&plain, "ValidatingAdmissionPolicy").len(), 3);
+}
+
+/// What a NetworkPolicy lets in: ports, and from where.
+fn ingress(values: &[&str]) -> Vec<(Value, Option<Value>)> {
+    let on = [&["--set", "networkPolicy.enabled=true"], values].concat();
+    let objects = render(&on);
+    let rules = the(&objects, "NetworkPolicy")["spec"]["ingress"].as_array().unwrap().clone();
+    rules.into_iter().map(|rule| (rule["ports"].clone(), rule.get("from").cloned())).collect()
+}
+
+#[test]
+fn the_network_policy_opens_front_and_allocated_ports_and_the_admin_port_to_whom_it_names() {
+    assert!(of_kind(&render(&[]), "NetworkPolicy").is_empty(), "off by default");
+    let front = json!([{"port": "http", "protocol": "TCP"}, {"port": "https", "protocol": "TCP"}]);
+    let range = |from: u16, to: u16| {
+        ["TCP", "UDP"].map(|kind| json!({"port": from, "endPort": to, "protocol": kind}))
+    };
+    let everywhere = Some(json!([{"namespaceSelector": {}}]));
+    let rules = ingress(&[]);
+    assert_eq!(rules, [(front.clone(), None), (json!(range(20000, 29999)), everywhere.clone())]);
+    let monitoring = json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]);
+    let office = json!({"ipBlock": {"cidr": "192.0.2.0/24"}});
+    let rules = ingress(&[
+        "--set-json",
+        &format!("networkPolicy.metrics.from={monitoring}"),
+        "--set-json",
+        &format!("networkPolicy.front.from=[{office}]"),
+        "--set-json",
+        r#"classes=[{"name":"a","namespaces":{"all":true},"ports":{"allocate":"30000-30009"}},{"name":"b","namespaces":{"all":true},"ports":{"bind":"1-9","allocate":31000}}]"#,
+    ]);
+    let from = rules[0].1.as_ref().unwrap().as_array().unwrap();
+    assert_eq!((&rules[0].0, &from[0], from.len()), (&front, &office, 2));
+    let labels = &from[1]["podSelector"]["matchLabels"];
+    assert_eq!(labels["app.kubernetes.io/component"], "test", "helm test goes through the front");
+    assert_eq!(rules[1], (json!([{"port": "admin", "protocol": "TCP"}]), Some(monitoring)));
+    let ranges = [range(30000, 30009), range(31000, 31000)].concat();
+    assert_eq!(rules[2], (json!(ranges), everywhere));
+    let egress = r#"networkPolicy.egress=[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}]"#;
+    for (more, types) in
+        [(&[][..], json!(["Ingress"])), (&["--set-json", egress], json!(["Ingress", "Egress"]))]
+    {
+        let objects = render(&[&["--set", "networkPolicy.enabled=true"], more].concat());
+        assert_eq!(the(&objects, "NetworkPolicy")["spec"]["policyTypes"], types);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use k8s_openapi::api::{apps, batch, core, networking, policy, rbac};
+use k8s_openapi::api::{admissionregistration, apps, batch, core, networking, policy, rbac};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use serde_json::Value;
 
@@ -106,6 +106,13 @@ pub fn assert_known_to_the_api(object: &Value) {
         ("apps/v1", "Deployment") => back::<apps::v1::Deployment>(object),
         ("batch/v1", "Job") => back::<batch::v1::Job>(object),
         ("networking.k8s.io/v1", "Ingress") => back::<networking::v1::Ingress>(object),
+        ("networking.k8s.io/v1", "NetworkPolicy") => back::<networking::v1::NetworkPolicy>(object),
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy") => {
+            back::<admissionregistration::v1::ValidatingAdmissionPolicy>(object)
+        }
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding") => {
+            back::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>(object)
+        }
         ("policy/v1", "PodDisruptionBudget") => back::<policy::v1::PodDisruptionBudget>(object),
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => back::<rbac::v1::ClusterRole>(object),
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {

@@ -47,9 +47,12 @@ impl Mount {
     }
 }
 
-/// A class file of one default class for all namespaces.
+/// A class file of one default class for all namespaces, with tunnels for everybody.
 fn one(rest: &str) -> String {
-    format!("classes:\n- name: adit\n  default: true\n  namespaces: {{all: true}}\n{rest}")
+    format!(
+        "classes:\n- name: adit\n  default: true\n  namespaces: {{all: true}}\n  \
+         requireAuth: false\n{rest}"
+    )
 }
 
 fn start(cluster: &Cluster, namespaces: &[&str], classes: &Path) -> Controller {
@@ -69,13 +72,17 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
 - name: narrow
   namespaces: {{names: [{namespace}]}}
   listeners: [ws, tcp]
+  requireAuth: false
   hostnames: ['*.{{namespace}}.example']
   paths: ['/t/{{namespace}}']
   ports: {{bind: 1024-2000}}
   expose: {{types: [ClusterIP, LoadBalancer]}}
 - name: single
   namespaces: {{all: true}}
+  requireAuth: false
   limits: {{tunnelsPerNamespace: 1}}
+- name: closed
+  namespaces: {{all: true}}
 "
     );
     let mount = Mount::new(&classes);
@@ -131,6 +138,12 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
         ("open", of("narrow", open), "False/NotAllowedByClass", "add auth or an auther"),
         // The namespace's tunnels of other classes count.
         ("one", of("single", controller.spec("/s/1", &[])), "False/QuotaExceeded", "of 1 tunnels"),
+        (
+            "asks",
+            of("closed", controller.spec("/closed", &[])),
+            "False/NotAllowedByClass",
+            "class \"closed\" requires users: add auth or an auther",
+        ),
         ("none", controller.spec("/none", &[]), "False/NoClass", "set className"),
     ] {
         cluster.put(&namespace, name, spec);
@@ -142,6 +155,45 @@ fn each_thing_that_a_class_does_not_allow_has_its_reason() {
     cluster.becomes(&elsewhere, "t", "Accepted", "False/NotAllowedByClass");
     controller.answers(&host, &good, 101);
     controller.answers(&host, "/s/2", 404);
+}
+
+#[test]
+fn without_a_class_file_a_tunnel_without_users_is_refused_and_auto_follows_its_class() {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace("shipped");
+    let kubeconfig = cluster.controller_kubeconfig();
+    let shipped = Controller::shipped(&kubeconfig, &[&namespace], &[]);
+    shipped.is_ready();
+    cluster.put(&namespace, "open", shipped.spec("/open", &[]));
+    cluster.becomes(&namespace, "open", "Accepted", "False/NotAllowedByClass");
+    shipped.answers("any", "/open", 404);
+    let mut closed = shipped.spec("/closed", &[]);
+    closed["services"][0]["handler"]["auth"] = json!({"username": "u", "password": "p"});
+    cluster.put(&namespace, "closed", closed);
+    cluster.becomes(&namespace, "closed", "Ready", "True/Ready");
+    shipped.hands_over();
+
+    let mut mount = Mount::new(&one(""));
+    let _controller = start(cluster, &[&namespace], &mount.file());
+    let port = crate::support::ports::free();
+    let auto = json!({"services": [{"name": "in", "addr": format!(":{port}"),
+        "handler": {"type": "auto"}, "listener": {"type": "tcp"}}]});
+    cluster.put(&namespace, "auto", auto);
+    cluster.becomes(&namespace, "auto", "Ready", "True/Ready");
+    // The first byte of the answer to a SOCKS5 greeting, if there is one.
+    let greeted = || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(&[5, 1, 0]).unwrap();
+        let mut answer = [0];
+        matches!(stream.read(&mut answer), Ok(1)).then_some(answer[0])
+    };
+    assert_eq!(greeted(), Some(5));
+    mount.publish(&one("  handlers: [auto, http]\n"));
+    eventually("SOCKS5 is closed", Duration::from_secs(20), || greeted().is_none());
+    mount.publish(&one("  handlers: [auto, http, socks5]\n"));
+    eventually("SOCKS5 is answered", Duration::from_secs(20), || greeted() == Some(5));
 }
 
 #[test]
@@ -253,8 +305,7 @@ fn namespaces_come_and_go_by_their_labels() {
         ]
     });
     cluster.apply(&role.to_string()).unwrap();
-    let classes =
-        "classes:\n- {name: adit, default: true, namespaces: {matchLabels: {tunnels: 'yes'}}}\n";
+    let classes = "classes:\n- {name: adit, default: true, namespaces: {matchLabels: {tunnels: 'yes'}}, requireAuth: false}\n";
     let mount = Mount::new(classes);
     let classes = format!("--classes={}", mount.file().display());
     let kubeconfig = cluster.controller_kubeconfig();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, OPEN_CLASSES};
 use crate::support::process::Process;
 use crate::support::wait::eventually;
 use crate::support::{http, ports};
@@ -35,8 +35,16 @@ impl Controller {
         Self::guarded(kubeconfig, namespaces, &[&lifted, more].concat())
     }
 
-    /// Starts one with the egress guard that a cluster has.
+    /// Starts one with the egress guard that a cluster has, for tunnels without users unless `more`
+    /// names classes.
     pub fn guarded(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
+        let own = more.iter().any(|flag| flag.starts_with("--classes"));
+        let classes = if own { &[][..] } else { &[OPEN_CLASSES] };
+        Self::shipped(kubeconfig, namespaces, &[classes, more].concat())
+    }
+
+    /// Starts one as it is without flags of its own.
+    pub fn shipped(kubeconfig: &std::path::Path, namespaces: &[&str], more: &[&str]) -> Self {
         let (front, front_tls, admin) = (ports::free(), ports::free(), ports::free());
         let mut args = vec![
             "controller".to_string(),

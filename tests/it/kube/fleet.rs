@@ -9,7 +9,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use serde_json::{Value, json};
 
 use super::controller::{knock, metric};
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, OPEN_CLASSES};
 use crate::support::http;
 use crate::support::lan::{Host, Lan};
 use crate::support::process::Process;
@@ -51,6 +51,9 @@ impl<'a> Fleet<'a> {
         let instance = namespaces[0].to_string();
         let mut flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         flags.push(format!("--namespace={}", namespaces.join(",")));
+        if !flags.iter().any(|flag| flag.starts_with("--classes")) {
+            flags.push(OPEN_CLASSES.into());
+        }
         let mut fleet = Self { cluster, instance, kubeconfig, flags, replicas: vec![], lan };
         for number in 0..count {
             let (pod, host) = (format!("{}-pod-{number}", fleet.instance), fleet.lan.host());

@@ -10,7 +10,7 @@ use super::classes::Mount;
 use super::controller::{Controller, metric, spec};
 use super::fleet::Fleet;
 use super::traffic::{Gost, Tunnel, echo};
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, OPEN_CLASSES};
 use crate::support::process::Process;
 use crate::support::wait::eventually;
 use crate::support::{http, ports};
@@ -218,6 +218,7 @@ fn what_is_behind_the_service_of_the_api_server_is_off_limits() {
         format!("--kubeconfig={}", cluster.controller_kubeconfig().display()),
         format!("--front-http=:{front}"),
         format!("--admin=127.0.0.1:{admin}"),
+        OPEN_CLASSES.to_string(),
         "--log-format=text".into(),
     ]);
     let admin = SocketAddr::from(([127, 0, 0, 1], admin));
@@ -258,7 +259,7 @@ fn a_tenant_at_its_limits_takes_nothing_from_a_neighbour() {
     let cluster = Cluster::shared();
     let (greedy, neighbour) = (cluster.namespace("greedy"), cluster.namespace("neighbour"));
     let limits = "classes: [{name: adit, default: true, namespaces: {all: true}, \
-                  limits: {connectionsPerTunnel: 400, connectionsPerNamespace: 500}}]";
+                  requireAuth: false, limits: {connectionsPerTunnel: 400, connectionsPerNamespace: 500}}]";
     let mount = Mount::new(limits);
     let classes = format!("--classes={}", mount.file().display());
     let controller =

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::interop::listening;
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, OPEN_CLASSES};
 use crate::support::http::{connect_through, get};
 use crate::support::netns::{add_address, isolated};
 use crate::support::ports;
@@ -71,6 +71,8 @@ impl Page {
             format!("--front-http=:{front}"),
             format!("--front-https=:{front_tls}"),
             format!("--admin=127.0.0.1:{admin}"),
+            // GOST's page asks nobody for a password.
+            OPEN_CLASSES.to_string(),
         ]);
         eventually("the controller is ready", Duration::from_secs(20), || {
             get(([127, 0, 0, 1], admin).into(), "/readyz").is_ok_and(|answer| answer.status == 200)

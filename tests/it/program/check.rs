@@ -86,6 +86,11 @@ fn a_class_file_is_checked_and_tunnels_against_it() {
     let bare = "{apiVersion: adit.dev/v1alpha1, kind: WsTunnel, metadata: {name: t}, spec: {services: [\
                 {name: s, addr: ':8443', handler: {type: http}, listener: {type: wss}}]}}";
     let (code, printed) = adit_on(&["check", &flag], bare);
+    assert_eq!(code, Some(64), "{printed}");
+    assert!(printed.contains("class \"a\" requires users: add auth or an auther"), "{printed}");
+    std::fs::write(&classes, text.replace("default: true", "default: true, requireAuth: false"))
+        .unwrap();
+    let (code, printed) = adit_on(&["check", &flag], bare);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("default certificate of class \"a\"") && !printed.contains("self-"));
 }
@@ -168,6 +173,7 @@ fn a_tunnel_is_checked_for_a_cluster_that_has_what_it_refers_to() {
     let (code, printed) = adit_on(&["check"], REFERRING);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("ok: 2 services"), "{printed}");
+    assert!(printed.contains("service db is open: it forwards to its declared"), "{printed}");
     for part in ["Service \"postgres\" is not known", "Secret \"edge\" was not read yet"] {
         assert!(printed.contains(&format!("{part}: no cluster was asked")), "{printed}");
     }
@@ -204,9 +210,13 @@ fn check_says_what_the_cluster_would_refuse_and_a_process_would_run() {
 fn explain_tells_a_file_service_by_service() {
     let (code, printed) = adit_on(&["explain"], REFERRING);
     assert_eq!(code, Some(0), "{printed}");
-    for part in
-        ["WsTunnel team-a/t: valid", "db: valid", "in: valid", "Nothing is known of a cluster"]
-    {
+    for part in [
+        "WsTunnel team-a/t: valid",
+        "service db is open",
+        "db: valid",
+        "in: valid",
+        "Nothing is known",
+    ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
     let (code, printed) = adit_on(&["explain"], &REFERRING.replace("type: wss", "type: wsss"));

@@ -36,7 +36,7 @@ fn the_two_commands_of_the_readme_carry_a_request() {
     server.prints("web: http proxy on ws [::]:8080 /quickstart");
     let printed = server.printed();
     let next = printed.lines().find(|line| line.contains("adit -L")).unwrap();
-    assert!(next.contains("-F 'ws://127.0.0.1:8080?path=/quickstart'"), "{next}");
+    assert!(next.contains("-F 'ws://USER:PASSWORD@127.0.0.1:8080?path=/quickstart'"), "{next}");
     let client = run(&commands[1]);
     client.prints("http proxy on tcp 127.0.0.1:1080");
     let proxy: SocketAddr = "127.0.0.1:1080".parse().unwrap();

@@ -47,6 +47,10 @@ rules:
 - level: None
 ";
 
+/// `--classes` for tunnels that everybody may use: the shipped class but for `requireAuth`.
+pub const OPEN_CLASSES: &str =
+    concat!("--classes=", env!("CARGO_MANIFEST_DIR"), "/tests/it/support/open-classes.yaml");
+
 const ADMIN: &str = "admin-token-of-the-tests";
 
 /// etcd and kube-apiserver. Dropping it ends both.

@@ -1,8 +1,9 @@
 //! What a tenant may not do, because the controller would do it.
 
 use super::*;
+use crate::config::raw::TunnelSpec;
 use crate::config::secrets::{SecretData, SecretState};
-use crate::config::services::{ServicePort, ServiceState};
+use crate::config::services::{ServicePort, ServiceState, Services};
 
 fn error(text: &str) -> String {
     let errors = errors(controller(text));
@@ -312,4 +313,50 @@ fn a_service_that_is_not_there_ends_what_needs_it() {
     }
     let errors = errors(files(&text("{serviceRef: {name: db, port: 1}}")));
     assert!(errors[0].contains("only the controller follows Services"), "{errors:?}");
+}
+
+#[test]
+fn services_that_are_open_by_declaration_are_named_in_one_sentence() {
+    let to = "forwarder: {nodes: [{addr: 'h:1'}]}";
+    let user = "auth: {username: u, password: p}";
+    let of = |services: &[(&str, &str)]| {
+        let line = |(name, rest): &(&str, &str)| format!("{{name: {name}, addr: ':1', {rest}}}");
+        let services: Vec<_> = services.iter().map(line).collect();
+        let config = read(&format!("services: [{}]", services.join(", "))).unwrap().gost;
+        let spec = TunnelSpec { config, ..TunnelSpec::default() };
+        let (secrets, known) = (Secrets::default(), Services::default());
+        let context = LowerContext::controller("team-a", &secrets, &[8080]).with_services(&known);
+        let lowered = lower_tunnel(&spec, &context).unwrap();
+        let open = lowered.warnings.into_iter().map(|warning| warning.to_string());
+        open.filter(|warning| warning.contains("declared targets")).collect::<Vec<_>>()
+    };
+    let db = ("db", &*format!("handler: {{type: tcp}}, {to}"));
+    let cache = ("cache", &*format!("handler: {{type: forward}}, {to}"));
+    let closed = ("closed", &*format!("handler: {{type: relay, {user}}}, {to}"));
+    let http = ("http", &*format!("handler: {{type: http, {user}}}"));
+    assert_eq!(
+        of(&[http, db]),
+        ["service db is open: it forwards to its declared targets without users"]
+    );
+    assert_eq!(
+        of(&[cache, closed, db]),
+        ["services cache, db are open: they forward to their declared targets without users"]
+    );
+    assert_eq!(of(&[http, closed]), Vec::<String>::new());
+    // One that waits for its Service is open as soon as that is there.
+    let follows = "forwarder: {nodes: [{serviceRef: {name: pg, port: 1}}]}";
+    let waits = ("waits", &*format!("handler: {{type: tcp}}, {follows}"));
+    assert_eq!(of(&[waits]).len(), 1);
+}
+
+#[test]
+fn a_relay_to_declared_targets_is_told_to_have_users() {
+    let relay = "handler: {type: relay}, forwarder: {nodes: [{addr: 'h:1'}]}";
+    let lowered = controller(&service(relay)).unwrap();
+    assert_eq!(
+        warnings(&lowered),
+        ["services[0].handler: no users: whoever reaches it goes to its targets; add auth or an \
+          auther, which a class requires by default"]
+    );
+    assert_eq!(warnings(&files(&service(relay)).unwrap()), Vec::<String>::new());
 }

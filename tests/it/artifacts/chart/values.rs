@@ -3,6 +3,9 @@
 /// Classes of which some name a certificate.
 pub const CERTIFICATES: &str = r#"classes=[{"name":"a","namespaces":{"all":true},"defaultCertificate":{"secret":"front-tls"}},{"name":"b","namespaces":{"all":true},"defaultCertificate":{"secret":"front-tls"}},{"name":"c","namespaces":{"all":true},"defaultCertificate":{"secret":""}}]"#;
 
+/// A class whose tunnels may be open proxies.
+pub const OPEN: &str = r#"classes=[{"name":"lax","namespaces":{"all":true},"requireAuth":false},{"name":"strict","namespaces":{"all":true}}]"#;
+
 /// Value sets that must render; each is a list of Helm arguments.
 pub const GOOD: &[&[&str]] = &[
     &[],
@@ -17,12 +20,39 @@ pub const GOOD: &[&[&str]] = &[
         "--set",
         "front.service.type=LoadBalancer",
     ],
+    // A class requires users unless it says otherwise.
+    &[
+        "--set-json",
+        r#"classes=[{"name":"a","namespaces":{"all":true}}]"#,
+        "--set",
+        "front.service.type=NodePort",
+    ],
+    &["--set", "front.ingress.enabled=true", "--set", "front.ingress.hosts[0].host=a"],
+    &["--set-json", OPEN],
+    &["--set", "admissionPolicy.enabled=false"],
+    &["--set", "networkPolicy.enabled=true"],
+    &[
+        "--set",
+        "networkPolicy.enabled=true",
+        "--set-json",
+        r#"networkPolicy.front.from=[{"ipBlock":{"cidr":"192.0.2.0/24"}}]"#,
+        "--set-json",
+        r#"networkPolicy.metrics.from=[{"namespaceSelector":{"matchLabels":{"a":"b"}}}]"#,
+        "--set-json",
+        "networkPolicy.exposed.from=[]",
+        "--set-json",
+        r#"networkPolicy.extraIngress=[{"ports":[{"port":1080}]}]"#,
+        "--set-json",
+        r#"networkPolicy.egress=[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}]"#,
+    ],
     &["--set", "watch.namespaces={team-a,team-b}"],
     &["--set", "watch.namespaces={team-a}", "--set", "rbac.secretNames={edge-tls,users.v1}"],
     &["--set", "watch.namespaces={team-a}", "--set-json", CERTIFICATES],
     &["--set", "rbac.create=false", "--set", "rbac.aggregate=false"],
     &["--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"],
     &[
+        "--set-json",
+        OPEN,
         "--set",
         "front.allowOpenProxies=true",
         "--set",
@@ -171,7 +201,21 @@ pub const BAD: &[(&[&str], &str)] = &[
     (&["--set", "egress.deny={10.0.0.1}"], "/egress/deny"),
     (&["--set", "image.digest=sha256:12"], "/image/digest"),
     (&["--set", "watch.namespaces={Team}"], "/watch/namespaces"),
-    (&["--set", "front.service.type=NodePort"], "front.allowOpenProxies=true"),
+    (
+        &["--set-json", OPEN, "--set", "front.service.type=NodePort"],
+        "in these classes: lax; or, if you know who may create WsTunnels and who reaches the front, \
+         set front.allowOpenProxies=true",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"handlers":["auto","relay"]}]"#,
+        ],
+        "handlers of a has auto",
+    ),
+    (&["--set-json", r#"networkPolicy.front.from=["10.0.0.0/8"]"#], "/networkPolicy/front/from"),
+    (&["--set", "networkPolicy.metrics.fromm=x"], "fromm"),
+    (&["--set", "admissionPolicy.enable=true"], "enable"),
     (&["--set-json", "classes=null"], "classes: there is none"),
     (
         &[
@@ -180,9 +224,19 @@ pub const BAD: &[(&[&str], &str)] = &[
         ],
         "two have the name a",
     ),
-    (&["--set", "front.service.type=LoadBalancer"], "front.allowOpenProxies=true"),
     (
-        &["--set", "front.ingress.enabled=true", "--set", "front.ingress.hosts[0].host=a"],
+        &["--set-json", OPEN, "--set", "front.service.type=LoadBalancer"],
+        "front.allowOpenProxies=true",
+    ),
+    (
+        &[
+            "--set-json",
+            OPEN,
+            "--set",
+            "front.ingress.enabled=true",
+            "--set",
+            "front.ingress.hosts[0].host=a",
+        ],
         "front.allowOpenProxies=true",
     ),
     (
