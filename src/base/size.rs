@@ -8,8 +8,8 @@ use std::str::FromStr;
 #[error("{0:?} is not a size; write for example 512KB, 10MB or 1.5GB (1KB is 1024 bytes)")]
 pub struct SizeError(pub String);
 
-/// A number of bytes, read as GOST writes them: `1.5GB`, `1MB512KB`, all units powers of 1024, `KB` and
-/// `KiB` the same. A number alone is bytes.
+/// A number of bytes, read as GOST writes them: `1.5GB`, `1MB512KB`, all units powers of 1024, `KB`,
+/// `KiB` and Kubernetes' `Ki` the same. A number alone is bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -17,10 +17,13 @@ const UNITS: &[(&str, u32)] = &[
     ("B", 0),
     ("KB", 10),
     ("KiB", 10),
+    ("Ki", 10),
     ("MB", 20),
     ("MiB", 20),
+    ("Mi", 20),
     ("GB", 30),
     ("GiB", 30),
+    ("Gi", 30),
     ("TB", 40),
     ("TiB", 40),
     ("PB", 50),

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::base::name::{is_label, is_subdomain};
-use crate::base::{GoDuration, ListenAddr};
+use crate::base::size::SizeError;
+use crate::base::{GoDuration, ListenAddr, Size};
 use crate::telemetry::LogFormat;
 
 const LISTEN: &str =
@@ -349,18 +350,11 @@ fn duration(text: &str) -> Result<Duration, crate::base::duration::DurationError
     text.parse::<GoDuration>().map(|duration| duration.0)
 }
 
-/// A size in bytes, with the units of Kubernetes' quantities or GOST's: powers of 1024.
+/// A size of at least a mebibyte, in bytes.
 fn size(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit {
-        "Ki" | "KiB" | "KB" => 10,
-        "Mi" | "MiB" | "MB" => 20,
-        "Gi" | "GiB" | "GB" => 30,
-        _ => return Err("expected a size, for example 256MiB".into()),
-    };
-    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    bytes.filter(|bytes| *bytes >= 1 << 20).ok_or_else(|| "at least 1MiB".into())
+    let Size(bytes) = text.parse().map_err(|error: SizeError| error.to_string())?;
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes >= 1 << 20);
+    bytes.ok_or_else(|| "at least 1MiB".into())
 }
 
 /// How often to read again; not more often than files are looked at.
@@ -401,11 +395,12 @@ mod tests {
     use super::size;
 
     #[test]
-    fn sizes_have_a_unit() {
+    fn a_budget_is_a_size_of_a_mebibyte_or_more() {
         assert_eq!(size("256MiB"), Ok(256 << 20));
         assert_eq!(size("1Gi"), Ok(1 << 30));
         assert_eq!(size("2048KB"), Ok(2 << 20));
-        for text in ["", "1", "256", "1.5GiB", "MiB", "512KiB", "99999999999999GiB", "-1MiB"] {
+        assert_eq!(size("1.5GiB"), Ok(3 << 29));
+        for text in ["", "1", "256", "MiB", "512KiB", "99999999999999GiB", "-1MiB"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

@@ -21,7 +21,6 @@ use crate::base::{GoDuration, Size};
 
 pub use misfits::misfits;
 pub use page::page;
-pub use resources::PENDING;
 
 /// Every row: the fields, the keys, the resources.
 pub const TABLE: &[&[Row]] = &[fields::ROWS, keys::ROWS, resources::ROWS];

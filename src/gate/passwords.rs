@@ -1,11 +1,13 @@
 //! A brake on guessing: who gives many wrong passwords waits for each further answer.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use super::unrequested::source;
 
 /// Wrong passwords of one source within [`WITHIN`] that are answered at once.
 pub const FREE: u32 = 10;
@@ -60,13 +62,6 @@ impl Passwords {
     /// Forgets the wrong passwords of a client that gave the right one.
     pub fn right(&self, client: IpAddr) {
         self.0.lock().remove(&source(client));
-    }
-}
-
-fn source(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
-        v4 => v4,
     }
 }
 

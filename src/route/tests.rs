@@ -358,7 +358,8 @@ async fn equal_clients_are_built_once_and_at_first_use() {
         };
         assert!(route.connect(&ask).await.is_err());
     }
-    assert_eq!(world.dialled().split(' ').count(), 32 * 128);
+    // As many as one request may have, for each route.
+    assert_eq!(world.dialled().split(' ').count(), 32 * 32);
     assert_eq!(clients.built(), 1);
 }
 

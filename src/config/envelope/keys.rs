@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     row(&[Listener], &["readQueueSize", "recvQueueSize"], WAITING),
     row(&[Listener], &["readBufferSize", "udp.bufferSize"], DATAGRAM),
     row(&[Handler, Connector], &["udp.bufferSize", "udpBufferSize"], DATAGRAM),
-    row(&[Listener], &["trustedProxies"], Limit::Items(256)),
+    row(&[Listener], &["trustedProxies", "origins"], Limit::Items(256)),
     row(&[Listener, Dialer], &["ws.path", "path"], WORD),
     row(&[Dialer], &["ws.host", "host"], WORD),
     row(&[Listener, Dialer], &["ws.header"], Limit::Header),

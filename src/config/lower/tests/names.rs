@@ -115,9 +115,8 @@ fn a_name_that_no_service_can_have_is_refused_and_not_asked_for() {
 }
 
 #[test]
-fn names_inside_of_an_object_are_printable_ascii_and_short() {
-    let long = "x".repeat(64);
-    for name in ["a\u{1b}[2J", "a\nb", "größe", "a\u{202e}b", &long] {
+fn names_inside_of_an_object_are_printable_ascii() {
+    for name in ["a\u{1b}[2J", "a\nb", "größe", "a\u{202e}b"] {
         let name = serde_json::to_string(name).unwrap();
         let hop = |name: &str, node: &str| {
             format!("{{name: {name}, nodes: [{{name: {node}, addr: 'h:1'}}]}}")
