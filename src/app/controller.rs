@@ -84,14 +84,15 @@ pub(super) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         fronts: front_ports,
         reserved,
     };
-    let control = control::run(
+    // On the heap: each future around it would have a copy of its tens of kilobytes on the stack.
+    let control = Box::pin(control::run(
         connection,
         options,
         process.engine.clone(),
         process.started.clone(),
         process.metrics.clone(),
         process.shutdown.clone(),
-    );
+    ));
     // The controller's end is the beginning of the drain: it gives the Lease back, in a few seconds.
     let control = async { control.await.map_err(anyhow::Error::from) };
     let follow = async {

@@ -31,9 +31,9 @@ pub enum HandlerError {
     #[error("{0:?} is not something to connect to")]
     BadTarget(String),
     /// No credentials, where there are users.
-    #[error("no credentials")]
+    #[error("missing credentials")]
     Unauthorized,
-    /// Credentials of nobody.
+    /// Credentials of no user.
     #[error("wrong credentials")]
     WrongPassword,
     /// A target that the service's bypasses match.

@@ -50,11 +50,15 @@ impl Handler {
                 }
                 None => {
                     self.metrics.auth_failures.inc();
+                    let error = match given {
+                        Some(_) => HandlerError::WrongPassword,
+                        None => HandlerError::Unauthorized,
+                    };
                     if given.is_some() {
                         self.brake(access.peer.ip(), client.departed(), stop).await?;
                     }
                     refuse(client, refusal(Refusal::Unauthorized, config, keep).as_bytes()).await;
-                    return Err(HandlerError::Unauthorized);
+                    return Err(error);
                 }
             }
         }

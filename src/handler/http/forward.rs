@@ -160,12 +160,14 @@ impl Session<'_> {
             && auth::basic(users, text("proxy-authorization")).is_none()
         {
             self.handler.metrics.auth_failures.inc();
+            let mut error = HandlerError::Unauthorized;
             if text("proxy-authorization").is_some() {
+                error = HandlerError::WrongPassword;
                 // hyper hears the client leave, and drops this.
                 let (client, leaves) = (self.access.peer.ip(), std::future::pending());
                 let _ = self.handler.brake(client, leaves, self.stop).await;
             }
-            return Err((StatusCode::PROXY_AUTHENTICATION_REQUIRED, HandlerError::Unauthorized));
+            return Err((StatusCode::PROXY_AUTHENTICATION_REQUIRED, error));
         }
         if request.method() == Method::CONNECT {
             // Only as a connection's first request, as in GOST.

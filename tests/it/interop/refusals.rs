@@ -299,10 +299,11 @@ fn a_wrong_password_is_refused() {
         for (user, gost) in [("u:wrong@", wrong), ("other:p@", wrong), ("", none.unwrap_or(wrong))]
         {
             let urls = Urls { scheme, server: ("u:p@", ""), client: (user, "") };
+            let adit = if user.is_empty() { "missing credentials" } else { "wrong credentials" };
             refused(
                 &urls,
                 &Says {
-                    adit: ("check the connector's auth", "missing or wrong credentials"),
+                    adit: ("check the connector's auth", adit),
                     gost,
                     counts: ("adit_auth_failures_total", ""),
                 },

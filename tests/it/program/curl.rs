@@ -55,8 +55,9 @@ fn curl_needs_the_right_password() {
         for user in ["", "u:wrong@", "other:p@"] {
             // 97: the proxy handshake failed.
             assert_eq!(said(user).0, Some(97), "{handler} as {user:?}");
+            let why = if user.is_empty() { "missing" } else { "wrong" };
+            adit.prints(&format!("{why} credentials"));
         }
-        adit.prints("missing or wrong credentials");
     }
 }
 
