@@ -18,18 +18,18 @@ mod limits;
 pub mod passwords;
 mod requests;
 mod screened;
+pub mod sources;
 mod tenant;
 mod traffic;
-mod unrequested;
 
 pub use connections::Place;
-pub use entry::{Berth, Entry};
+pub use entry::{Berth, Entry, OF_NAMESPACE, OF_SESSION};
 pub use limited::Limited;
 pub use passwords::Passwords;
 pub use screened::Screened;
+pub use sources::source;
 pub use tenant::{Namespace, Seat, Tenant};
 pub use traffic::Meter;
-pub use unrequested::{OF_NAMESPACE, OF_SESSION, source};
 
 use connections::Connections;
 use requests::Requests;

@@ -8,8 +8,16 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::unrequested::Place;
+use super::sources::Held as Place;
 use super::{Refused, Seat, Tenant};
+
+/// Streams of one session that a handler has in hand before their request is finished. More of them
+/// wait in the session, and no other session's for them.
+pub const OF_SESSION: usize = 256;
+
+/// The same of all sessions and other connections of a namespace, and sessions of which no stream has
+/// had a finished request.
+pub const OF_NAMESPACE: usize = 4096;
 
 /// A stream that came in. Until its request is finished it has no place within the limits of its class.
 #[derive(Default)]
@@ -53,7 +61,7 @@ impl Entry {
 
     /// A stream of a client, and whether another one had to give way for it.
     pub fn new(tenant: Arc<Tenant>, client: IpAddr) -> (Self, bool) {
-        let (place, displaced) = tenant.unrequested().enter(client);
+        let (place, displaced) = tenant.unrequested().renew(client);
         (Self { tenant: Some(tenant), waiting: Some(place), ..Self::default() }, displaced)
     }
 
@@ -97,7 +105,7 @@ impl Entry {
 impl Berth {
     /// A session of a client, and whether another one had to give way for it.
     pub fn new(tenant: Arc<Tenant>, client: IpAddr) -> (Arc<Self>, bool) {
-        let (place, displaced) = tenant.unrequested().enter(client);
+        let (place, displaced) = tenant.unrequested().renew(client);
         let gone = place.gone();
         let state = Mutex::new(State::Waiting { _place: place });
         (Arc::new(Self { tenant, state, gone }), displaced)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::unrequested::source;
+use super::sources::source;
 
 /// Wrong passwords of one source within [`WITHIN`] that are answered at once.
 pub const FREE: u32 = 10;

@@ -11,14 +11,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::Refused;
-use super::unrequested::Unrequested;
+use super::entry::OF_NAMESPACE;
+use super::sources::Sources;
 use crate::config::model::Terms;
 
 /// What a namespace has open, of all its tunnels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Namespace {
     connections: AtomicU32,
-    unrequested: Arc<Unrequested>,
+    unrequested: Arc<Sources>,
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        let unrequested = Sources::new(OF_NAMESPACE, usize::MAX);
+        Self { connections: AtomicU32::new(0), unrequested }
+    }
 }
 
 /// One tunnel's part of the process, as long as it has a service or an open connection.
@@ -55,7 +63,7 @@ impl Tenant {
     }
 
     /// What of its namespace has no finished request.
-    pub(super) fn unrequested(&self) -> &Arc<Unrequested> {
+    pub(super) fn unrequested(&self) -> &Arc<Sources> {
         &self.namespace.unrequested
     }
 

@@ -57,6 +57,7 @@ impl TcpEndpoint {
         let count = |result| metrics.handshakes.with_label_values(&[result]).inc();
         let Ok(local) = stream.local_addr() else { return };
         let Some(mut permit) = handshakes.enter(peer.ip()) else { return count("limited") };
+        let gone = permit.gone();
         self.keep_alive(&stream, peer);
         let began = Instant::now();
         let until = began + HANDSHAKE_TIMEOUT;
@@ -102,6 +103,10 @@ impl TcpEndpoint {
         let inbound = tokio::select! {
             inbound = arriving => inbound,
             () = connection.late() => None,
+            () = gone.cancelled() => {
+                count("displaced");
+                None
+            }
         };
         if let Some(inbound) = inbound {
             count("ok");

@@ -161,8 +161,21 @@ impl WsSocket {
     /// Serves one connection to its end, with the tunnel that it becomes. When its socket is given up,
     /// the request in hand or to come is its last one; that is nothing to the tunnel. Spawn it.
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, arriving: Arriving) {
-        // Boxed: an open tunnel must not carry the space of its handshake along.
-        let opened = Box::pin(self.open(stream, peer, &arriving)).await;
+        let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
+            return self.shared.count("limited");
+        };
+        let opened = {
+            let gone = permit.gone();
+            // Boxed: an open tunnel must not carry the space of its handshake along.
+            tokio::select! {
+                biased;
+                opened = Box::pin(self.clone().open(stream, peer, permit, &arriving)) => opened,
+                () = gone.cancelled() => {
+                    self.shared.count("displaced");
+                    None
+                }
+            }
+        };
         drop(arriving.stop);
         if let Some(opened) = opened {
             opened.serve(arriving.hold).await;
@@ -174,14 +187,11 @@ impl WsSocket {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
+        permit: Permit,
         arriving: &Arriving,
     ) -> Option<Opened> {
         let began = Instant::now();
         let local = stream.local_addr().ok()?;
-        let Some(permit) = self.shared.handshakes.enter(peer.ip()) else {
-            self.shared.count("limited");
-            return None;
-        };
         let mut connection = Connection::new(peer, local, permit);
         let table = self.shared.table.load_full();
         let own = if self.shared.front { None } else { table.read_header_timeout() };

@@ -80,7 +80,9 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "handshakes on the front ports, from accept to the end of the headers 10 s",
-        Limit::Said("1024 (`--front-handshakes`)"),
+        Limit::Said(
+            "1024 (`--front-handshakes`); the eldest of the source with most of them gives way",
+        ),
         "engine::socket",
         "adit_bound_reached_total{bound=\"front_handshakes\"}",
         "what_is_slow_on_a_tunnel_s_own_port_takes_no_handshake_of_the_front",
@@ -109,7 +111,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "streams of a namespace without a finished request",
         Limit::Said("4096; the eldest of the source with most of them gives way"),
-        "gate::unrequested",
+        "gate::sources",
         "adit_bound_reached_total{bound=\"namespace_streams\"}",
         "a_flood_without_credentials_displaces_itself_and_nobody_else",
     ),

@@ -1,13 +1,12 @@
 //! How many handshakes may be in flight before their service is known.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::Bound;
-use crate::gate::source;
+use crate::gate::sources::{Full, Held, Sources};
 use crate::io::Alarm;
 use crate::metrics::Metrics;
 
@@ -21,19 +20,13 @@ pub struct Handshakes {
     per_source: usize,
     of_all: Alarm,
     of_source: Alarm,
-    running: Mutex<Running>,
-}
-
-#[derive(Default)]
-struct Running {
-    total: usize,
-    sources: HashMap<IpAddr, usize>,
+    places: Arc<Sources>,
 }
 
 /// The right to do one handshake; dropped when it is over.
 pub struct Permit {
     handshakes: Arc<Handshakes>,
-    source: IpAddr,
+    place: Held,
 }
 
 impl Handshakes {
@@ -48,27 +41,32 @@ impl Handshakes {
     ) -> Arc<Self> {
         let of_all = Alarm::new(bound, metrics);
         let of_source = Alarm::new(Bound::SourceHandshakes, metrics);
-        let (ports, running) = (ports.into(), Mutex::default());
-        Arc::new(Self { ports, total, per_source, of_all, of_source, running })
+        let (ports, places) = (ports.into(), Sources::new(total, per_source));
+        Arc::new(Self { ports, total, per_source, of_all, of_source, places })
     }
 
-    /// A permit, unless one of the limits is reached, which is counted and told.
+    /// A permit, unless one of the limits is reached, which is counted and told. Where all permits are
+    /// taken, one of the source with most of them ends for a source with fewer.
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Permit> {
-        let source = source(peer);
-        let mut running = self.running.lock();
-        if running.total >= self.total {
-            drop(running);
-            return self.refuse(peer, &self.of_all, self.total);
+        match self.places.enter(peer) {
+            Ok((place, displaced)) => {
+                if displaced {
+                    self.tell(peer, &self.of_all, self.total);
+                }
+                Some(Permit { handshakes: self.clone(), place })
+            }
+            Err(Full::All) => {
+                self.tell(peer, &self.of_all, self.total);
+                None
+            }
+            Err(Full::OfSource) => {
+                self.tell(peer, &self.of_source, self.per_source);
+                None
+            }
         }
-        if !running.add(source, self.per_source) {
-            drop(running);
-            return self.refuse(peer, &self.of_source, self.per_source);
-        }
-        running.total += 1;
-        Some(Permit { handshakes: self.clone(), source })
     }
 
-    fn refuse<T>(&self, peer: IpAddr, alarm: &Alarm, limit: usize) -> Option<T> {
+    fn tell(&self, peer: IpAddr, alarm: &Alarm, limit: usize) {
         if let Some(refused) = alarm.raise() {
             let (ports, bound) = (&self.ports, alarm.bound().as_str());
             tracing::warn!(
@@ -76,7 +74,6 @@ impl Handshakes {
                 "connections are refused: too many handshakes are in flight"
             );
         }
-        None
     }
 }
 
@@ -84,48 +81,17 @@ impl Permit {
     /// Counts it for the client that a trusted proxy names. `false` if that one has too many already.
     #[must_use]
     pub fn is_of(&mut self, client: IpAddr) -> bool {
-        let client_source = source(client);
-        if client_source == self.source {
-            return true;
+        let counted = self.place.is_of(client);
+        if !counted {
+            let handshakes = &self.handshakes;
+            handshakes.tell(client, &handshakes.of_source, handshakes.per_source);
         }
-        let handshakes = &self.handshakes;
-        let mut running = handshakes.running.lock();
-        if !running.add(client_source, handshakes.per_source) {
-            drop(running);
-            handshakes.refuse::<()>(client, &handshakes.of_source, handshakes.per_source);
-            return false;
-        }
-        running.remove(self.source);
-        self.source = client_source;
-        true
-    }
-}
-
-impl Running {
-    fn add(&mut self, source: IpAddr, most: usize) -> bool {
-        let of_source = self.sources.entry(source).or_default();
-        if *of_source >= most {
-            return false;
-        }
-        *of_source += 1;
-        true
+        counted
     }
 
-    fn remove(&mut self, source: IpAddr) {
-        if let Some(of_source) = self.sources.get_mut(&source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                self.sources.remove(&source);
-            }
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut running = self.handshakes.running.lock();
-        running.total = running.total.saturating_sub(1);
-        running.remove(self.source);
+    /// Cancelled when the handshake must end for one of another source.
+    pub fn gone(&self) -> CancellationToken {
+        self.place.gone()
     }
 }
 
@@ -142,16 +108,18 @@ mod tests {
     fn one_source_cannot_take_every_place() {
         let (handshakes, metrics) = handshakes(3, 2);
         let enter = |ip: &str| handshakes.enter(ip.parse().unwrap());
-        let first = enter("2001:db8::1");
-        let _second = enter("2001:db8::2");
+        let first = enter("2001:db8::1").unwrap();
+        let second = enter("2001:db8::2").unwrap();
         assert!(enter("2001:db8::3").is_none());
-        let _other = enter("10.0.0.1");
-        assert!(enter("10.0.0.2").is_none(), "the limit of all");
-        drop(first);
-        assert!(enter("2001:db8::3").is_some());
+        let _other = enter("10.0.0.1").unwrap();
+        let _third = enter("10.0.0.2").expect("a place of the source with two");
+        assert!(first.gone().is_cancelled() && !second.gone().is_cancelled());
+        assert!(enter("10.0.0.3").map(drop).is_none(), "no source has more than one");
+        drop(second);
+        assert!(enter("10.0.0.3").is_some());
         let text = metrics.encode().unwrap();
-        for bound in ["port_handshakes", "source_handshakes"] {
-            let line = format!("adit_bound_reached_total{{bound=\"{bound}\"}} 1");
+        for (bound, count) in [("port_handshakes", 2), ("source_handshakes", 1)] {
+            let line = format!("adit_bound_reached_total{{bound=\"{bound}\"}} {count}");
             assert!(text.contains(&line), "{line}: {text}");
         }
     }
@@ -168,7 +136,5 @@ mod tests {
         assert!(behind("192.0.2.1").is_none(), "two of one client");
         assert!(behind("192.0.2.2").is_some(), "the proxy has its places back");
         drop(clients);
-        let running = handshakes.running.lock();
-        assert_eq!((running.total, running.sources.len()), (0, 0));
     }
 }

@@ -12,7 +12,7 @@ use crate::support::cluster::Cluster;
 use crate::support::http;
 use crate::support::wait::eventually;
 
-mod neighbour;
+pub mod neighbour;
 mod objects;
 mod stranger;
 
@@ -34,6 +34,12 @@ fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+/// Makes this thread give way: what an attacker's own machine has to do is not the process's work.
+fn yields_to_others() {
+    let thread = rustix::thread::gettid();
+    rustix::process::setpriority_process(Some(thread), 19).unwrap();
 }
 
 /// The process as its operator watches it.
@@ -104,10 +110,16 @@ fn a_neighbour_does_not_feel_a_tenant_and_a_stranger_who_attack_with_everything(
     let (during, watched, rotations) = std::thread::scope(|scope| {
         let _stop = Stop(&stop);
         let host = front.ip();
-        scope.spawn(|| objects::churn(&cluster, &loud_ns, &stop));
+        scope.spawn(|| {
+            yields_to_others();
+            objects::churn(&cluster, &loud_ns, &stop);
+        });
         for attack in stranger::ATTACKS {
             let (sources, stop, target) = (&sources, &stop, &target);
-            scope.spawn(move || attack(host, sources, target, stop));
+            scope.spawn(move || {
+                yields_to_others();
+                attack(host, sources, target, stop);
+            });
         }
         let watching = scope.spawn(|| Watched::watch(admin, pid, &stop));
         let rotating = scope.spawn(|| neighbour.rotates(&stop));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::adversary::neighbour::{frame, head, payload};
 use super::classes::Mount;
 use super::controller::{Controller, metric, spec};
 use super::fleet::Fleet;
@@ -280,10 +281,25 @@ fn a_tenant_at_its_limits_takes_nothing_from_a_neighbour() {
     open.exchange(100_000);
     let idle = memory();
     // Those within the limits stay; they are the first of each tunnel.
-    let held: Vec<_> = (0..400).map(|_| upgraded(controller.front, "/one")).collect();
-    let more: Vec<_> = (0..100).map(|_| upgraded(controller.front, "/two")).collect();
+    // A place is taken by a finished request.
+    let asked = |path: &str| {
+        let mut stream = upgraded(controller.front, path);
+        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        stream.write_all(&frame(request.as_bytes())).unwrap();
+        stream
+    };
+    let accepted = |path: &str| {
+        let mut stream = asked(path);
+        head(&mut stream).unwrap();
+        assert!(payload(&mut stream).unwrap().starts_with(b"HTTP/1.1 200 "));
+        stream
+    };
+    let held: Vec<_> = (0..400).map(|_| accepted("/one")).collect();
+    let more: Vec<_> = (0..100).map(|_| accepted("/two")).collect();
     let attack = |path: &str, attempts: usize| {
-        (0..attempts).for_each(|_| drop(upgraded(controller.front, path)));
+        for _ in 0..attempts {
+            let _ = asked(path).read_to_end(&mut Vec::new());
+        }
     };
     std::thread::scope(|scope| {
         let (beyond, rest) = (TRIED / 2 - 400, TRIED / 2 - 100);

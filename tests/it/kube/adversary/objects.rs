@@ -30,17 +30,19 @@ pub fn accepted(cluster: &Cluster, ns: &str, targets: &Targets) {
     let hard: Vec<String> = (0..256).map(|n| format!("*{}b{n:03}", "a".repeat(60))).collect();
     let bypasses: Vec<Value> =
         (0..16).map(|n| json!({"name": format!("b{n}"), "matchers": hard})).collect();
-    let names: Vec<String> = (0..16).map(|n| format!("b{n}")).collect();
-    let node = |n: usize| json!({"name": format!("n{n}"), "addr": targets.closed.to_string(), "bypasses": names});
+    let names = |from: usize| (from..from + 8).map(|n| format!("b{n}")).collect::<Vec<_>>();
+    let node = |n: usize| json!({"name": format!("n{n}"), "addr": targets.closed.to_string(), "bypasses": names(8)});
     let nodes: Vec<Value> = (0..16).map(node).collect();
     let mut http = with_users("http");
     http["retries"] = json!(10);
     http["chain"] = json!("c");
+    let mut asked = own("http", HTTP, http, plain);
+    asked["bypasses"] = json!(names(0));
     let spec = json!({
         "services": [
             own("slow", SLOW, with_users("http"), slow),
             own("flood", FLOOD, with_users("relay"), mux),
-            own("http", HTTP, http, plain),
+            asked,
         ],
         "authers": users(),
         "bypasses": bypasses,
@@ -93,7 +95,8 @@ pub fn refused(cluster: &Cluster, ns: &str) -> usize {
         if cluster.try_put(ns, name, spec).is_err() {
             at_once += 1;
         } else {
-            cluster.becomes(ns, name, "Ready", "False/Invalid");
+            let reason = if name.starts_with("product") { "QuotaExceeded" } else { "Invalid" };
+            cluster.becomes(ns, name, "Accepted", &format!("False/{reason}"));
         }
     }
     at_once
