@@ -2,8 +2,8 @@
 //!
 //! [`TABLE`] has a row for every field of a `WsTunnel`'s spec, every `metadata` key that is read, and
 //! every resource of the process. Most rows are enforced by the very lookup that finds them: fields by
-//! [`misfits`], keys by [`metadata::Reader`](super::metadata). The CRD has its bounds of lists and texts from here,
-//! and `deploy/ENVELOPE.md` is [`page`].
+//! [`misfits()`], keys by [`metadata::Reader`](super::metadata). The CRD has its bounds of lists and texts from here,
+//! and `deploy/ENVELOPE.md` is [`page()`].
 
 mod fields;
 mod keys;

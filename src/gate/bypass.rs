@@ -34,7 +34,7 @@ struct Told {
 }
 
 impl Verdicts {
-    /// As [`matches`].
+    /// As [`matches()`].
     pub fn matches(&self, bypasses: &[Arc<Bypass>], network: Network, target: &Target) -> bool {
         if bypasses.is_empty() {
             return false;
