@@ -31,7 +31,10 @@ pub use listener::{
 pub use names::{Hosts, Names, Nameserver, Prefer, ResolverConfig};
 pub use patterns::{Pattern, Patterns, PortRange, TargetPattern};
 pub use terms::{ClassLimits, Egress, Terms};
-pub use tls::{Certificate, ClientTls, Pem, ServerTls, TlsVersion};
+pub use tls::{
+    Certificate, ChainError, ClientTls, KeyError, PairError, Pem, ServerTls, TlsVersion,
+    certificates, is_version_1,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,6 +60,18 @@ impl<I: Io> AsyncIo<I> {
         (self.read, self.io)
     }
 
+    /// What comes next, without taking it: empty is the end. Dropped before it is ready, it loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// The stream below broke.
+    pub async fn peek(&mut self) -> io::Result<&[u8]> {
+        if self.read.is_empty() {
+            poll_fn(|cx| self.io.poll_read(cx, &mut self.read)).await?;
+        }
+        Ok(self.read.data())
+    }
+
     /// Returns when the peer has ended both directions, or has broken off. One that has only finished
     /// sending may still want an answer: its FIN is no departure. What it sends is kept for the next
     /// read, up to [`EARLY`] bytes and what comes with the last of them; behind that a departure

@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::net::tls::{self, TlsServer};
 
 mod limits;
+mod names;
 mod path;
 mod policies;
 mod reject;
@@ -45,6 +46,7 @@ pub use limits::Handshakes;
 pub use table::WsTable;
 
 use limits::Permit;
+use names::RfcNames;
 use policies::Policies;
 use upgrade::{Opened, Upgrade};
 
@@ -289,7 +291,7 @@ impl WsSocket {
             .max_buf_size(MAX_HEAD)
             .title_case_headers(true)
             .auto_date_header(false)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(RfcNames::new(stream)), service);
         let result = tokio::select! {
             biased;
             result = poll_fn(|cx| serving.poll_without_shutdown(cx)) => result,
@@ -318,7 +320,7 @@ impl WsSocket {
             return None;
         }
         let Parts { io, read_buf, .. } = serving.into_parts();
-        let mut io = io.into_inner();
+        let mut io = io.into_inner().into_inner();
         let upgrade = connection.upgrade.lock().take();
         if upgrade.is_none() {
             let _ = tokio::time::timeout(FAREWELL, io.shutdown()).await;

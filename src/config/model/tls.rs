@@ -1,5 +1,6 @@
 //! TLS of listeners and dialers.
 
+mod pair;
 mod validity;
 
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::base::Secret;
+
+pub use pair::{ChainError, KeyError, PairError, certificates, is_version_1};
 
 /// The bytes of a PEM file or of a Secret's value.
 pub type Pem = Secret<Arc<[u8]>>;

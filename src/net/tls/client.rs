@@ -29,7 +29,7 @@ impl TlsClient {
         Self::check_name(tls)?;
         let provider = provider::provider(&tls.cipher_suites);
         provider::versions(tls.min_version, tls.max_version, &provider)?;
-        tls.certificate.as_ref().map(|pair| pem::pair(pair, &provider)).transpose()?;
+        tls.certificate.as_ref().map(|pair| pair.pair(&provider)).transpose()?;
         tls.ca.as_ref().map(pem::roots).transpose().map(drop)
     }
 
@@ -56,7 +56,7 @@ impl TlsClient {
             .with_custom_certificate_verifier(verify::of_server(tls, &provider)?);
         let mut config = match &tls.certificate {
             Some(certificate) => {
-                let pair = pem::pair(certificate, &provider)?;
+                let pair = certificate.pair(&provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
             }
             None => builder.with_no_client_auth(),

@@ -1,22 +1,22 @@
 //! What goes wrong with TLS, and what to do about it.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
+use crate::config::model::{ChainError, PairError, is_version_1};
+
 /// A TLS configuration that cannot be used, or a handshake that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A certificate or CA without a certificate in it, or with a broken one.
-    #[error("{0} has no usable PEM certificate")]
-    NoCertificate(&'static str),
-    /// No private key, or an encrypted one.
-    #[error("keyFile has no usable PEM private key; it must not be encrypted")]
-    NoKey,
-    /// A pair that is none.
-    #[error("certFile and keyFile do not belong together: use the key of this certificate")]
-    Mismatch,
+    /// A certificate and a key that cannot be shown.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// CAs that cannot be read.
+    #[error("caFile {0}")]
+    Authorities(ChainError),
     /// Versions or cipher suites of which none is left.
     #[error("no TLS version is left between minVersion and maxVersion")]
     NoVersion,
@@ -34,9 +34,13 @@ pub enum TlsError {
     /// rustls refuses the configuration.
     #[error("the TLS configuration cannot be used")]
     Config(#[source] Error),
-    /// The handshake, or a record after it, failed.
+    /// The handshake, or a record after it, failed. The words of rustls are no source: they are the
+    /// names of its types.
     #[error("TLS failed: {}", advice(.0))]
-    Handshake(#[source] Error),
+    Handshake(Error),
+    /// The client speaks HTTP where the handshake is to come. It was told.
+    #[error("the client speaks HTTP without TLS on a port of TLS: use https or wss")]
+    PlainHttp,
     /// The stream below broke or ended.
     #[error("the connection ended in the TLS handshake; does the peer speak TLS on this port?")]
     Io(#[source] io::Error),
@@ -76,59 +80,26 @@ pub(super) fn told(error: io::Error) -> io::Error {
     }
 }
 
-/// What the user can do; the error itself is the source.
-fn advice(error: &Error) -> &'static str {
+/// What the user can do. Where we have no better words, the library's stand behind ours.
+fn advice(error: &Error) -> Cow<'static, str> {
+    if let Some(known) = known(error) {
+        return known.into();
+    }
     match error {
-        Error::InvalidCertificate(why) => match why {
-            CertificateError::UnknownIssuer => {
-                "the peer's certificate is signed by an unknown CA; set caFile to that CA"
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the peer's certificate has expired; renew it"
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the peer's certificate is not valid yet; check both clocks"
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "the peer's certificate is for other names; set serverName to one of its names"
-            }
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "the peer's certificate is not for this use; check its extended key usage"
-            }
-            CertificateError::BadSignature => {
-                "another CA of the same name signed the peer's certificate; set caFile to that CA"
-            }
-            _ => "the peer's certificate is not valid",
-        },
+        Error::InvalidCertificate(why) => format!("the peer's certificate is not valid ({why:?})"),
+        Error::AlertReceived(alert) => format!("the peer ended it with the alert {alert:?}"),
+        _ => format!("the peer broke the protocol ({error})"),
+    }
+    .into()
+}
+
+fn known(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::InvalidCertificate(why) => return of_certificate(why),
+        Error::AlertReceived(alert) => return of_alert(*alert),
         Error::NoCertificatesPresented => {
             "the client showed no certificate, and caFile demands one"
         }
-        Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired => {
-                "the peer demands a client certificate; set certFile and keyFile"
-            }
-            AlertDescription::UnknownCA => "the peer does not know the CA of our certificate",
-            AlertDescription::CertificateExpired => {
-                "the peer says that our certificate has expired"
-            }
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::DecryptError => {
-                "the peer refuses our certificate, or demands one: check certFile and keyFile, and its caFile"
-            }
-            AlertDescription::UnrecognisedName | AlertDescription::AccessDenied => {
-                "the peer does not serve this name; check serverName"
-            }
-            AlertDescription::ProtocolVersion => {
-                "no TLS version in common; check minVersion and maxVersion"
-            }
-            AlertDescription::HandshakeFailure => {
-                "nothing in common with the peer; check cipherSuites, versions and client certificate"
-            }
-            AlertDescription::NoApplicationProtocol => "no protocol in common; check alpn",
-            _ => "the peer ended it",
-        },
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
             "no cipher suite in common; check cipherSuites"
         }
@@ -138,6 +109,81 @@ fn advice(error: &Error) -> &'static str {
         Error::NoApplicationProtocol => "no protocol in common; check alpn",
         Error::InvalidMessage(_) => "the peer does not speak TLS on this port",
         Error::General(_) => "the server name is not served here",
-        _ => "the peer broke the protocol",
-    }
+        _ => return None,
+    })
+}
+
+fn of_certificate(why: &CertificateError) -> Option<&'static str> {
+    Some(match why {
+        CertificateError::UnknownIssuer => {
+            "the peer's certificate is signed by an unknown CA; set caFile to that CA"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the peer's certificate has expired; renew it"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the peer's certificate is not valid yet; check both clocks"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the peer's certificate is for other names; set serverName to one of its names"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the peer's certificate is not for this use; check its extended key usage"
+        }
+        CertificateError::BadSignature => {
+            "another CA of the same name signed the peer's certificate; set caFile to that CA"
+        }
+        CertificateError::BadEncoding => "the peer's certificate cannot be read",
+        CertificateError::Revoked => "the peer's certificate is revoked; renew it",
+        CertificateError::UnhandledCriticalExtension => {
+            "the peer's certificate has a critical extension that is not known here"
+        }
+        why if is_version_1(why) => {
+            "the peer's certificate is of X.509 version 1; the peer needs one of version 3"
+        }
+        CertificateError::Other(other) => match other.0.downcast_ref()? {
+            webpki::Error::CaUsedAsEndEntity => {
+                "the peer shows a certificate of a CA; set caFile to that very certificate, or issue \
+                 one for the server"
+            }
+            webpki::Error::EndEntityUsedAsCa => {
+                "a certificate in the peer's chain is not a CA's; check the order of the chain"
+            }
+            webpki::Error::NameConstraintViolation => {
+                "the CA of the peer's certificate may not sign for this name"
+            }
+            webpki::Error::PathLenConstraintViolated => {
+                "the chain of the peer's certificate is longer than its CA allows"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn of_alert(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::CertificateRequired => {
+            "the peer demands a client certificate; set certFile and keyFile"
+        }
+        AlertDescription::UnknownCA => "the peer does not know the CA of our certificate",
+        AlertDescription::CertificateExpired => "the peer says that our certificate has expired",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError => {
+            "the peer refuses our certificate, or demands one: check certFile and keyFile, and its caFile"
+        }
+        AlertDescription::UnrecognisedName | AlertDescription::AccessDenied => {
+            "the peer does not serve this name; check serverName"
+        }
+        AlertDescription::ProtocolVersion => {
+            "no TLS version in common; check minVersion and maxVersion"
+        }
+        AlertDescription::HandshakeFailure => {
+            "nothing in common with the peer; check cipherSuites, versions and client certificate"
+        }
+        AlertDescription::NoApplicationProtocol => "no protocol in common; check alpn",
+        _ => return None,
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
@@ -11,11 +12,13 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::stream::BUFFERED;
-use super::{TlsError, pem, provider, verify};
+use super::{TlsError, provider, verify};
 use crate::config::model::ServerTls;
 use crate::io::{AsyncIo, Io};
 
@@ -63,7 +66,7 @@ impl TlsServer {
             None => builder.with_no_client_auth(),
         };
         let pair = match tls.shown() {
-            Some(certificate) => Arc::new(pem::pair(certificate, &provider)?),
+            Some(certificate) => Arc::new(certificate.pair(&provider)?),
             None => self_signed()?,
         };
         let names = tls.reject_unknown_sni.then(|| tls.server_names.clone());
@@ -77,15 +80,27 @@ impl TlsServer {
     }
 }
 
+/// For a client that speaks HTTP.
+const SPEAKS_TLS: &str = "Bad Request: this port speaks TLS, use https:// or wss://\n";
+
+/// How long a client that speaks HTTP may take to read its answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Shakes hands on `io` with the server that `pick` chooses by the server name that the client
 /// sent, in lower case and without trailing dot. Bound the time.
 ///
 /// # Errors
 /// [`TlsError`]; the client was told.
 pub async fn accept<I: Io>(
-    io: AsyncIo<I>,
+    mut io: AsyncIo<I>,
     pick: impl FnOnce(Option<&str>) -> Option<TlsServer>,
 ) -> Result<ServerStream<I>, TlsError> {
+    // A record of TLS comes first, and none begins with a letter (RFC 8446 section 5.1). Go's net/http
+    // answers such a client too.
+    if io.peek().await.map_err(TlsError::Io)?.first().is_some_and(u8::is_ascii_uppercase) {
+        answer_in_plain(io).await;
+        return Err(TlsError::PlainHttp);
+    }
     let hello = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(TlsError::of)?;
     let name = hello.client_hello().server_name().map(plain);
     let Some(server) = pick(name.as_deref()) else {
@@ -95,6 +110,20 @@ pub async fn accept<I: Io>(
         session.set_buffer_limit(Some(BUFFERED));
     });
     Box::pin(shaking).await.map_err(TlsError::of)
+}
+
+/// Reads on to the end, so that no reset overtakes the answer.
+async fn answer_in_plain<I: Io>(mut io: AsyncIo<I>) {
+    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8";
+    let length = SPEAKS_TLS.len();
+    let answer =
+        format!("{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{SPEAKS_TLS}");
+    let answered = async {
+        io.write_all(answer.as_bytes()).await?;
+        io.shutdown().await?;
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(FAREWELL, Box::pin(answered)).await;
 }
 
 fn plain(name: &str) -> String {

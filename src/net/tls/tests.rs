@@ -8,7 +8,9 @@ use rcgen::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::config::model::{Certificate, ClientTls, Pem, ServerTls, TlsVersion};
+use crate::config::model::{
+    Certificate, ChainError, ClientTls, KeyError, PairError, Pem, ServerTls, TlsVersion,
+};
 use crate::io::{AsyncIo, BoxIo};
 
 /// A CA of a test.
@@ -206,11 +208,17 @@ fn what_does_not_fit_is_said() {
     let ca = Authority::new();
     let (one, other) = (ca.sign("a.example.com"), ca.sign("a.example.com"));
     let mixed = Certificate { key: other.key, ..one.clone() };
-    assert!(matches!(TlsServer::build(&with(mixed)), Err(TlsError::Mismatch)));
+    assert!(matches!(
+        TlsServer::build(&with(mixed)),
+        Err(TlsError::Pair(PairError::Key(KeyError::Mismatch)))
+    ));
     let keyless = Certificate { key: pem("none"), ..one };
-    assert!(matches!(TlsServer::build(&with(keyless)), Err(TlsError::NoKey)));
+    assert!(matches!(
+        TlsServer::build(&with(keyless)),
+        Err(TlsError::Pair(PairError::Key(KeyError::Missing)))
+    ));
     let empty = ServerTls { client_ca: Some(pem("")), ..Default::default() };
-    assert!(matches!(TlsServer::build(&empty), Err(TlsError::NoCertificate("caFile"))));
+    assert!(matches!(TlsServer::build(&empty), Err(TlsError::Authorities(ChainError::Missing))));
     let wrong = named("not a name");
     assert!(matches!(TlsClient::check(&wrong), Err(TlsError::ServerName(_))));
     let built = TlsClients::default().build("", &wrong);
@@ -233,6 +241,46 @@ async fn a_plain_peer_is_told_apart() {
     let tls = client(ClientTls::default());
     let (near, _) = tokio::join!(tls.connect(Box::new(near)), answer);
     assert!(near.err().unwrap().to_string().contains("does not speak TLS"));
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_http_is_answered_in_http() {
+    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\n\r\n", "PUT"] {
+        let (mut near, far) = duplex(1024);
+        near.write_all(request.as_bytes()).await.unwrap();
+        let asking = async {
+            let mut answer = String::new();
+            near.read_to_string(&mut answer).await.unwrap();
+            drop(near);
+            answer
+        };
+        let (answer, far) = tokio::join!(asking, accept(AsyncIo::new(far), |_| None));
+        assert!(matches!(far, Err(TlsError::PlainHttp)), "{request}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{answer}");
+        assert!(body.contains("this port speaks TLS"), "{answer}");
+    }
+}
+
+#[test]
+fn no_message_of_a_handshake_is_a_name_of_the_library() {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, OtherError};
+    let other = |error| Bad::Other(OtherError(Arc::new(error)));
+    for error in [
+        Error::InvalidCertificate(Bad::UnknownIssuer),
+        Error::InvalidCertificate(Bad::BadEncoding),
+        Error::InvalidCertificate(other(webpki::Error::UnsupportedCertVersion)),
+        Error::InvalidCertificate(other(webpki::Error::CaUsedAsEndEntity)),
+        Error::InvalidCertificate(other(webpki::Error::PathLenConstraintViolated)),
+        Error::AlertReceived(Alert::HandshakeFailure),
+        Error::AlertReceived(Alert::BadCertificate),
+    ] {
+        let error = TlsError::Handshake(error);
+        let text = error.to_string();
+        assert!(std::error::Error::source(&error).is_none(), "{text}");
+        assert!(!text.contains(['(', ')']), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use super::{TlsError, pem};
-use crate::config::model::{ClientTls, Pem};
+use crate::config::model::{ChainError, ClientTls, Pem};
 
 /// Verifies a server as `secure` and `ca` say.
 pub(super) fn of_server(
@@ -34,7 +34,7 @@ pub(super) fn of_server(
     };
     let chain = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
         .build()
-        .map_err(|_| TlsError::NoCertificate("caFile"))?;
+        .map_err(|_| TlsError::Authorities(ChainError::Missing))?;
     Ok(Arc::new(Server { chain, pinned, name: tls.secure }))
 }
 
@@ -74,7 +74,7 @@ pub(super) fn of_client(
     let (roots, pinned) = pem::roots(ca)?;
     let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
-        .map_err(|_| TlsError::NoCertificate("caFile"))?;
+        .map_err(|_| TlsError::Authorities(ChainError::Missing))?;
     Ok(Arc::new(Client { chain, pinned }))
 }
 

@@ -1,11 +1,35 @@
+use std::sync::LazyLock;
+
 use super::*;
 use crate::config::model::{Pem, ServerTls, TlsVersion};
 
-const CERT: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-const CERT_2: &str = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
-const FILES: &[(&str, &str)] =
-    &[("c", CERT), ("k", KEY), ("ca", CERT_2), ("empty", ""), ("text", "-----BEGIN CERT")];
+/// A certificate, its key, and one of a CA.
+static PEMS: LazyLock<[String; 3]> = LazyLock::new(|| {
+    let signed = |params: rcgen::CertificateParams| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = signed(rcgen::CertificateParams::default());
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    [certificate, key, signed(authority).0]
+});
+
+fn cert() -> &'static str {
+    &PEMS[0]
+}
+
+fn key() -> &'static str {
+    &PEMS[1]
+}
+
+fn cert_2() -> &'static str {
+    &PEMS[2]
+}
+
+fn held() -> [(&'static str, &'static str); 5] {
+    [("c", cert()), ("k", key()), ("ca", cert_2()), ("empty", ""), ("text", "-----BEGIN CERT")]
+}
 
 fn listener(kind: &str, tls: &str) -> String {
     format!(
@@ -27,7 +51,7 @@ fn server(text: &str, contents: &[(&str, &str)]) -> (ServerTls, Vec<String>) {
 }
 
 fn client(text: &str) -> (crate::config::model::ClientTls, Vec<String>) {
-    let lowered = with_files(text, FILES).unwrap_or_else(|e| panic!("{text}{e}"));
+    let lowered = with_files(text, &held()).unwrap_or_else(|e| panic!("{text}{e}"));
     let warnings = warnings(&lowered);
     let tls = match &lowered.services[0].chain.hops[0].nodes[0].dialer {
         DialerConfig::Tcp { tls, .. } => tls.clone(),
@@ -50,11 +74,11 @@ fn a_listener_shows_its_files_and_asks_by_its_options() {
             "{{certFile: c, keyFile: k, caFile: ca, {options}, rejectUnknownSNI: true, \
              serverNames: [B.io, a.io]}}"
         );
-        let (tls, warnings) = server(&listener(kind, &tls), FILES);
+        let (tls, warnings) = server(&listener(kind, &tls), &held());
         assert_eq!(warnings, Vec::<String>::new());
         let certificate = tls.certificate.as_ref().unwrap();
-        assert_eq!((text(&certificate.chain), text(&certificate.key)), (CERT, KEY));
-        assert_eq!(text(tls.client_ca.as_ref().unwrap()), CERT_2);
+        assert_eq!((text(&certificate.chain), text(&certificate.key)), (cert(), key()));
+        assert_eq!(text(tls.client_ca.as_ref().unwrap()), cert_2());
         let versions = (tls.min_version, tls.max_version);
         assert_eq!(versions, (Some(TlsVersion::Tls12), Some(TlsVersion::Tls13)));
         let suites = [
@@ -74,38 +98,42 @@ fn a_listener_shows_its_files_and_asks_by_its_options() {
 fn without_a_certificate_it_is_the_files_then_gosts_default_then_self_signed() {
     let bare = listener("wss", "{}");
     let global = format!("{bare}tls: {{certFile: c, keyFile: k, caFile: ca}}");
-    let (tls, warnings) = server(&global, FILES);
-    assert_eq!(text(&tls.certificate.unwrap().chain), CERT);
-    assert_eq!((text(tls.client_ca.as_ref().unwrap()), warnings.len()), (CERT_2, 0));
-    let (tls, warnings) = server(&bare, &[("cert.pem", CERT), ("key.pem", KEY)]);
-    assert_eq!((text(&tls.certificate.unwrap().chain), warnings.len()), (CERT, 0));
-    let (tls, warnings) = server(&bare, &[("cert.pem", CERT)]);
+    let (tls, warnings) = server(&global, &held());
+    assert_eq!(text(&tls.certificate.unwrap().chain), cert());
+    assert_eq!((text(tls.client_ca.as_ref().unwrap()), warnings.len()), (cert_2(), 0));
+    let (tls, warnings) = server(&bare, &[("cert.pem", cert()), ("key.pem", key())]);
+    assert_eq!((text(&tls.certificate.unwrap().chain), warnings.len()), (cert(), 0));
+    let (tls, warnings) = server(&bare, &[("cert.pem", cert())]);
     assert_eq!(tls.certificate, None);
     assert!(warnings[0].contains("self-signed"), "{warnings:?}");
     let own = format!(
-        "{}tls: {{certFile: ca, keyFile: k, caFile: ca}}",
+        "{}tls: {{certFile: c, keyFile: k, caFile: ca}}",
         listener("wss", "{certFile: c, keyFile: k}")
     );
-    let (tls, _) = server(&own, FILES);
-    assert_eq!((text(&tls.certificate.unwrap().chain), tls.client_ca), (CERT, None));
+    let (tls, _) = server(&own, &held());
+    assert_eq!((text(&tls.certificate.unwrap().chain), tls.client_ca), (cert(), None));
 }
 
 #[test]
 fn secrets_are_as_good_as_files() {
     let secrets = format!(
         "---\n{{apiVersion: v1, kind: Secret, metadata: {{name: s}}, stringData: \
-         {{tls.crt: {CERT:?}, tls.key: {KEY:?}}}}}\n---\n{{apiVersion: v1, kind: Secret, \
-         metadata: {{name: cas}}, stringData: {{ca.crt: {CERT_2:?}, other: {CERT:?}}}}}\n"
+         {{tls.crt: {:?}, tls.key: {:?}}}}}\n---\n{{apiVersion: v1, kind: Secret, \
+         metadata: {{name: cas}}, stringData: {{ca.crt: {:?}, other: {:?}}}}}\n",
+        cert(),
+        key(),
+        cert_2(),
+        cert()
     );
     let tls = "{secretRef: {name: s}, clientCARef: {name: cas}}";
     let (tls, warnings) = server(&format!("{}{secrets}", listener("mwss", tls)), &[]);
-    assert_eq!((text(&tls.certificate.unwrap().key), warnings.len()), (KEY, 0));
-    assert_eq!(text(&tls.client_ca.unwrap()), CERT_2);
+    assert_eq!((text(&tls.certificate.unwrap().key), warnings.len()), (key(), 0));
+    assert_eq!(text(&tls.client_ca.unwrap()), cert_2());
     let tls =
         "{type: wss, tls: {secure: true, secretRef: {name: s}, caRef: {name: cas, key: other}}}";
     let (tls, warnings) = client(&format!("{}{secrets}", dialer("h:1", tls)));
-    assert_eq!((text(&tls.certificate.unwrap().key), warnings.len()), (KEY, 0));
-    assert_eq!(text(&tls.ca.unwrap()), CERT);
+    assert_eq!((text(&tls.certificate.unwrap().key), warnings.len()), (key(), 0));
+    assert_eq!(text(&tls.ca.unwrap()), cert());
 }
 
 #[test]
@@ -163,10 +191,47 @@ fn what_would_weaken_tls_is_an_error_with_its_field() {
         ("{options: {alpn: [h2]}}", ".options.alpn[0]", "known: http/1.1"),
         ("{options: {alpn: ['']}}", ".options.alpn[0]", "1 to 255 bytes"),
     ] {
-        let errors = errors(with_files(&listener("wss", tls), FILES));
+        let errors = errors(with_files(&listener("wss", tls), &held()));
         assert_eq!(errors.len(), 1, "{tls}: {errors:?}");
         let expected = format!("{at}{path}: ");
         assert!(errors[0].starts_with(&expected) && errors[0].contains(word), "{tls}: {errors:?}");
+    }
+}
+
+/// Pairs that OpenSSL makes and TLS has no use for.
+#[test]
+fn a_pair_that_cannot_be_shown_is_told_by_what_it_is() {
+    macro_rules! vector {
+        ($name:literal) => {
+            include_str!(concat!("../../../../tests/vectors/tls/", $name))
+        };
+    }
+    let version_1 = [("c", vector!("version-1.crt")), ("k", vector!("version-1.key"))];
+    let short = [("c", vector!("rsa-1024.crt")), ("k", vector!("rsa-1024.key"))];
+    let pkcs8 = [("c", cert()), ("k", vector!("encrypted-pkcs8.key"))];
+    let pkcs1 = [("c", cert()), ("k", vector!("encrypted-pkcs1.key"))];
+    let other = [("c", cert()), ("k", vector!("version-1.key"))];
+    let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    for (contents, field, words) in [
+        (
+            version_1,
+            "certFile",
+            "\"c\" has a certificate of X.509 version 1, which is not accepted: ",
+        ),
+        (
+            short,
+            "keyFile",
+            "\"k\" has a private key that is not accepted: write RSA of 2048 to 8192",
+        ),
+        (pkcs8, "keyFile", "\"k\" has an encrypted private key: write it without a password"),
+        (pkcs1, "keyFile", "\"k\" has an encrypted private key: write it without a password"),
+        (other, "keyFile", "\"k\" has the private key of another certificate"),
+        ([("c", broken), ("k", key())], "certFile", "\"c\" has a certificate that cannot be read"),
+    ] {
+        let text = listener("wss", "{certFile: c, keyFile: k}");
+        let errors = errors(with_files(&text, &contents));
+        let expected = format!("services[0].listener.tls.{field}: {words}");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}");
     }
 }
 
@@ -177,7 +242,7 @@ fn tls_on_a_plain_type_is_an_error() {
             "listener:",
             "handler: {type: tcp}, forwarder: {nodes: [{addr: 'h:1'}]}, listener:",
         );
-        let errors = errors(with_files(&text, FILES));
+        let errors = errors(with_files(&text, &held()));
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].contains("is plain") && errors[0].contains(word), "{errors:?}");
     }
@@ -198,7 +263,7 @@ fn a_dialer_says_what_it_cannot_verify() {
         ("h:1", "{type: wss, tls: {certFile: c}}", "keyFile", "go together"),
         ("h:1", "{type: wss, tls: {caFile: k}}", "caFile", "has no certificate"),
     ] {
-        let errors = errors(with_files(&dialer(addr, dialer_), FILES));
+        let errors = errors(with_files(&dialer(addr, dialer_), &held()));
         let path = format!("chains[0].hops[0].nodes[0].dialer.tls.{path}: ");
         assert_eq!(errors.len(), 1, "{dialer_}: {errors:?}");
         assert!(errors[0].starts_with(&path) && errors[0].contains(word), "{errors:?}");
@@ -207,7 +272,7 @@ fn a_dialer_says_what_it_cannot_verify() {
 
 #[test]
 fn no_message_holds_a_key() {
-    let contents = [("c", KEY), ("k", "-----BEGIN PRIVATE KEY-----\nMIIBhunter2")];
+    let contents = [("c", key()), ("k", "-----BEGIN PRIVATE KEY-----\nMIIBhunter2")];
     let text = listener("wss", "{certFile: c, keyFile: k}");
     let found = errors(with_files(&text, &contents)).join("\n");
     assert!(!found.contains("MII") && !found.contains("hunter2"), "{found}");

@@ -3,8 +3,8 @@
 use super::pem::pair;
 use crate::base::Reason;
 use crate::config::error::{Diagnostic, Findings, Loaded};
+use crate::config::lower::LowerContext;
 use crate::config::lower::secret::goes_on;
-use crate::config::lower::{LowerContext, Mode};
 use crate::config::model::Certificate;
 use crate::config::secrets::{ClassCertificate, Holder, SecretState};
 
@@ -29,7 +29,7 @@ pub(super) fn certificate(
         Err(unusable) => unusable.said_of(of, path),
     };
     let kept = context.kept.and_then(|kept| kept.get(&holder));
-    let Some(certificate) = kept.and_then(|data| pair(data, Mode::Controller).ok()) else {
+    let Some(certificate) = kept.and_then(|data| pair(data).ok()) else {
         findings.errors.push(problem);
         return None;
     };
@@ -76,9 +76,7 @@ impl UnusableCertificate {
 /// What is wrong with it.
 pub fn usable(state: &SecretState) -> Result<Certificate, UnusableCertificate> {
     match state {
-        SecretState::Known(data) => {
-            pair(data, Mode::Controller).map_err(UnusableCertificate::Broken)
-        }
+        SecretState::Known(data) => pair(data).map_err(UnusableCertificate::Broken),
         SecretState::Missing => Err(UnusableCertificate::Missing),
         SecretState::Refused(why) | SecretState::Withheld(why) => {
             Err(UnusableCertificate::Broken(why.clone()))

@@ -1,19 +1,17 @@
 //! Certificates, keys and CAs: of files, of Secrets.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 
 use crate::base::Secret;
 use crate::base::name::is_secret_key;
 use crate::config::error::Findings;
 use crate::config::lower::secret::{Purpose, Reference};
 use crate::config::lower::{LowerContext, Mode, file};
-use crate::config::model::{Certificate, Pem};
+use crate::config::model::{Certificate, ChainError, PairError, Pem, certificates};
 use crate::config::raw;
 use crate::config::secrets::SecretData;
 
@@ -49,8 +47,8 @@ pub(super) fn certificate(
         let purpose = Purpose::Certificate;
         let reference = Reference { name: &reference.name, path: &path, purpose, sent };
         return reference.load(context, findings, |data| {
-            let certificate = pair(data, context.mode)
-                .map_err(|message| format!("Secret {:?}: {message}", reference.name))?;
+            let certificate =
+                pair(data).map_err(|message| format!("Secret {:?}: {message}", reference.name))?;
             let ends = certificate.ends();
             Ok((certificate, ends))
         });
@@ -74,7 +72,7 @@ pub(super) fn certificate(
     }
 }
 
-/// A certificate and a key that have what they should; each with its path and what holds it.
+/// A certificate and a key that belong together; each with its path and the name of its file.
 pub(super) fn checked_pair(
     chain: Pem,
     (chain_path, chain_name): (&str, &str),
@@ -82,32 +80,24 @@ pub(super) fn checked_pair(
     (key_path, key_name): (&str, &str),
     findings: &mut Findings,
 ) -> Option<Certificate> {
-    let mut report = |path: &str, outcome: Result<(), String>| {
-        outcome.map_err(|message| findings.invalid(path, message)).is_ok()
-    };
-    let certificates = report(chain_path, has_certificates(&chain, chain_name));
-    let keys = report(key_path, has_key(&key, key_name));
-    (certificates && keys).then_some(Certificate { chain, key })
+    let certificate = Certificate { chain, key };
+    match certificate.pair(&aws_lc_rs::default_provider()) {
+        Ok(_) => return Some(certificate),
+        Err(PairError::Chain(error)) => findings.invalid(chain_path, named(chain_name, error)),
+        Err(PairError::Key(error)) => findings.invalid(key_path, named(key_name, error)),
+    }
+    None
 }
 
 /// What a Secret of type kubernetes.io/tls holds.
-pub(super) fn pair(data: &SecretData, mode: Mode) -> Result<Certificate, String> {
+pub(super) fn pair(data: &SecretData) -> Result<Certificate, String> {
     let (chain, key) = (value(data, CERTIFICATE)?, value(data, KEY)?);
-    has_certificates(&chain, CERTIFICATE)?;
-    has_key(&key, KEY)?;
     let certificate = Certificate { chain, key };
-    // From files it is said when the service starts: nothing else has to go on without it.
-    if mode == Mode::Controller && !belong_together(&certificate) {
-        return Err(format!("{KEY:?} is not the key of {CERTIFICATE:?}, or one of them is broken"));
+    match certificate.pair(&aws_lc_rs::default_provider()) {
+        Ok(_) => Ok(certificate),
+        Err(PairError::Chain(error)) => Err(named(CERTIFICATE, error)),
+        Err(PairError::Key(error)) => Err(named(KEY, error)),
     }
-    Ok(certificate)
-}
-
-fn belong_together(certificate: &Certificate) -> bool {
-    let chain = CertificateDer::pem_slice_iter(certificate.chain.expose()).collect();
-    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose());
-    let (Ok(chain), Ok(key)) = (chain, key) else { return false };
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).is_ok()
 }
 
 fn value(data: &SecretData, key: &str) -> Result<Pem, String> {
@@ -115,27 +105,8 @@ fn value(data: &SecretData, key: &str) -> Result<Pem, String> {
     Ok(Secret::new(Arc::from(value.expose().as_slice())))
 }
 
-fn has_key(pem: &Pem, name: &str) -> Result<(), String> {
-    match PrivateKeyDer::from_pem_slice(pem.expose()) {
-        Ok(_) => Ok(()),
-        Err(PemError::NoItemsFound) => {
-            Err(named(name, "has no private key (a section BEGIN PRIVATE KEY)"))
-        }
-        Err(_) => Err(named(name, "is not PEM")),
-    }
-}
-
-fn has_certificates(pem: &Pem, name: &str) -> Result<(), String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
-    match certificates {
-        Ok(found) if !found.is_empty() => Ok(()),
-        Ok(_) => Err(named(name, "has no certificate (a section BEGIN CERTIFICATE)")),
-        Err(_) => Err(named(name, "is not PEM")),
-    }
-}
-
-fn named(name: &str, message: &str) -> String {
-    if name.is_empty() { format!("the file {message}") } else { format!("{name:?} {message}") }
+fn named(name: &str, predicate: impl Display) -> String {
+    if name.is_empty() { format!("the file {predicate}") } else { format!("{name:?} {predicate}") }
 }
 
 /// `caFile`, or the reference that stands for it.
@@ -167,9 +138,7 @@ pub(super) fn ca(
                 return None;
             }
             reference.load(context, findings, |data| {
-                let pem = value(data, key)
-                    .and_then(|pem| has_certificates(&pem, key).map(|()| pem))
-                    .and_then(|pem| usable(&pem, key, context).map(|()| pem));
+                let pem = value(data, key).and_then(|pem| authorities(&pem, key).map(|()| pem));
                 let pem = pem.map_err(|message| format!("Secret {:?}: {message}", written.name))?;
                 Ok((pem, None))
             })
@@ -178,18 +147,15 @@ pub(super) fn ca(
             let at = format!("{path}.caFile");
             let pem = file::bytes(file, &at, context, findings)?;
             let report = |message| findings.invalid(&at, message);
-            has_certificates(&pem, file).map_err(report).ok().map(|()| pem)
+            authorities(&pem, file).map_err(report).ok().map(|()| pem)
         }
     }
 }
 
-/// Whether certificates can be CAs. From files it is said when the service starts.
-fn usable(pem: &Pem, name: &str, context: &LowerContext) -> Result<(), String> {
+/// Whether a PEM holds certificates of CAs.
+fn authorities(pem: &Pem, name: &str) -> Result<(), String> {
+    let found = certificates(pem).map_err(|error| named(name, error))?;
     let mut roots = RootCertStore::empty();
-    let mut all = CertificateDer::pem_slice_iter(pem.expose());
-    let sound = all.all(|certificate| certificate.is_ok_and(|one| roots.add(one).is_ok()));
-    match sound || context.mode == Mode::Files {
-        true => Ok(()),
-        false => Err(named(name, "has a broken certificate")),
-    }
+    let sound = found.into_iter().all(|one| roots.add(one).is_ok());
+    if sound { Ok(()) } else { Err(named(name, ChainError::Malformed)) }
 }
