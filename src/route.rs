@@ -182,7 +182,7 @@ impl Route {
     /// # Errors
     /// [`RouteError`] of the last attempt.
     pub async fn connect(&self, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
-        self.connect_for(&Request::new(&self.origin), ask).await
+        self.connect_for(&Request::new(&self.origin, Some(ask.client)), ask).await
     }
 
     async fn connect_for(&self, request: &Request, ask: &Ask<'_>) -> Result<BoxIo, RouteError> {
@@ -238,7 +238,8 @@ impl Route {
             let share = until.share(others);
             let own = self.within.unwrap_or(Duration::MAX);
             let answer = if others == 0 { own } else { share.left() };
-            let walk = Walk { route: self, steps: &steps, until: share, answer };
+            let client = request.client;
+            let walk = Walk { route: self, steps: &steps, client, until: share, answer };
             let Failed { error, blame } = match goal.reach(&walk).await {
                 Ok(got) => {
                     silent.iter().for_each(|(step, reason)| self.ill(*step, reason));

@@ -7,6 +7,7 @@
 mod addr;
 mod auth;
 mod chain;
+mod circle;
 mod connector;
 mod dialer;
 mod endpoints;

@@ -12,6 +12,7 @@ use crate::config::model::{Names, TcpKeepalive};
 use crate::io::BoxIo;
 use crate::metrics::ServiceMetrics;
 
+mod circles;
 mod dialer;
 pub use dialer::{DIAL_TIMEOUT, Dialer, set_keepalive};
 
@@ -62,6 +63,16 @@ pub enum DialError {
         /// What was dialled.
         target: Target,
     },
+    /// It would lead back to the service that it is for, again and again.
+    #[error(
+        "{target} leads back here: {} connections of this process stand in a row; look for a service \
+         or a chain that leads to its own address",
+        circles::LONGEST
+    )]
+    Circle {
+        /// What was dialled.
+        target: Target,
+    },
     /// Anything else.
     #[error("cannot connect to {target}")]
     Other {
@@ -81,6 +92,7 @@ impl DialError {
             Self::Unreachable { .. } => "unreachable",
             Self::Dns { .. } => "dns",
             Self::EgressDenied { .. } => "egress_denied",
+            Self::Circle { .. } => "circle",
             Self::Itself { .. } | Self::Other { .. } => "other",
         }
     }
@@ -95,6 +107,8 @@ pub struct DialRequest<'a> {
     pub network: Network,
     /// Where to.
     pub target: &'a Target,
+    /// Whose request it is: a client that is a connection of this process may be led in a circle.
+    pub client: Option<SocketAddr>,
     /// How its name is resolved.
     pub names: &'a Names,
     /// Of TCP.
@@ -111,6 +125,7 @@ impl<'a> DialRequest<'a> {
             origin,
             network: Network::Tcp,
             target,
+            client: None,
             names: &SYSTEM,
             keepalive: None,
             within: Some(DIAL_TIMEOUT),

@@ -50,6 +50,7 @@ impl Walk<'_> {
         let target = Target { host, port: bound.port };
         let request = DialRequest {
             network: Network::Udp,
+            client: self.client,
             names: &node.names,
             within: Some(self.until.left()),
             ..DialRequest::new(&self.route.origin, &target)

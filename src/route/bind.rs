@@ -34,7 +34,7 @@ impl Route {
         let until = Deadline::after(self.within);
         // There is no client to go by: all ports of a chain with strategy `hash` go one way.
         let hash = Hashed::Client(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let request = Request::new(&self.origin);
+        let request = Request::new(&self.origin, None);
         let by = By { network: Network::Tcp, target: None, hash, verdicts: &request.verdicts };
         let plan: Vec<(&Hop, Vec<usize>)> =
             self.hops.iter().map(|hop| (hop, hop.nodes.order(&by))).collect();

@@ -53,7 +53,7 @@ impl Forwarder {
         ask: &ForwardAsk<'_>,
     ) -> Result<(Target, BoxIo), (Option<Target>, RouteError)> {
         let until = Deadline::after(route.within);
-        let request = Request::new(&route.origin);
+        let request = Request::new(&route.origin, Some(ask.client));
         let mut order = self.order(ask, &request).into_iter();
         let mut last = (None, RouteError::NoTarget);
         while let Some(index) = order.next() {

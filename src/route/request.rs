@@ -1,5 +1,6 @@
 //! What one request of a client may cost, and has cost.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Route;
@@ -18,14 +19,16 @@ pub(super) struct Request {
     /// Files and the command line have GOST's freedom.
     bounded: bool,
     dials: AtomicU32,
+    /// Who asks; nobody for a port of a node.
+    pub(super) client: Option<SocketAddr>,
     /// What bypasses said of its target.
     pub(super) verdicts: Verdicts,
 }
 
 impl Request {
-    pub(super) fn new(origin: &Origin) -> Self {
+    pub(super) fn new(origin: &Origin, client: Option<SocketAddr>) -> Self {
         let bounded = matches!(origin, Origin::Tunnel { .. });
-        Self { bounded, dials: AtomicU32::new(0), verdicts: Verdicts::default() }
+        Self { bounded, dials: AtomicU32::new(0), client, verdicts: Verdicts::default() }
     }
 
     /// As many attempts after the first one as there are.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub(super) enum Blame {
 pub(super) struct Walk<'a> {
     pub(super) route: &'a Route,
     pub(super) steps: &'a [Step<'a>],
+    /// Who asks.
+    pub(super) client: Option<SocketAddr>,
     pub(super) until: Deadline,
     /// The most that the last node may take for its answer.
     pub(super) answer: Duration,
@@ -91,6 +94,7 @@ impl Walk<'_> {
             let names = &self.route.names;
             let request = DialRequest {
                 network: ask.network,
+                client: self.client,
                 names,
                 within: Some(self.until.left()),
                 ..DialRequest::new(&self.route.origin, target)
@@ -209,6 +213,7 @@ impl Walk<'_> {
         let blame = Blame::Node(at);
         let Some((before, step)) = self.asked(at) else {
             let request = DialRequest {
+                client: self.client,
                 names: &node.config.names,
                 keepalive: node.config.dialer.keepalive(),
                 within: Some(self.until.left()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chain::Routes;
 use super::scope::Scope;
-use super::{LowerContext, Mode, addr, handler, listener};
+use super::{LowerContext, Mode, addr, circle, handler, listener};
 use crate::base::name::is_label;
 use crate::base::{Host, Reason};
 use crate::config::defaults;
@@ -155,7 +155,7 @@ fn lower(
     let warnings = findings.warnings.iter().skip(warnings).map(|w| w.message.clone()).collect();
     // A reference to what has errors of its own is none that could be left out.
     let sound = findings.errors.len() == errors && findings.broken == broken;
-    sound.then(|| ServiceConfig {
+    let config = ServiceConfig {
         name: name.into(),
         listen,
         listener,
@@ -166,7 +166,9 @@ fn lower(
         names,
         gates,
         warnings,
-    })
+    };
+    circle::check(&config, &path, findings);
+    (sound && findings.errors.len() == errors).then_some(config)
 }
 
 /// GOST: negative is none, zero is the default.

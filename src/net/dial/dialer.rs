@@ -11,6 +11,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::circles::Circles;
 use super::{AssociateRequest, Dial, DialError, DialRequest, Dialing, Looking};
 use crate::base::{Host, ListenAddr, Network, Origin, Target};
 use crate::config::model::{Names, TcpKeepalive};
@@ -35,12 +36,13 @@ const MAX_ADDRESSES: usize = 16;
 pub struct Dialer {
     resolver: Resolver,
     guard: Arc<Guard>,
+    circles: Arc<Circles>,
 }
 
 impl Dialer {
     /// A dialler that asks this resolver and this guard.
     pub fn new(resolver: Resolver, guard: Arc<Guard>) -> Self {
-        Self { resolver, guard }
+        Self { resolver, guard, circles: Arc::default() }
     }
 
     /// The addresses of a name, unless one of its name servers is where the origin may not go.
@@ -93,18 +95,17 @@ impl Dialer {
         }
     }
 
-    async fn connect(
-        &self,
-        origin: &Origin,
-        names: &Names,
-        target: &Target,
-        keepalive: Option<&TcpKeepalive>,
-    ) -> Result<TcpStream, DialError> {
+    async fn connect(&self, request: DialRequest<'_>) -> Result<TcpStream, DialError> {
+        let DialRequest { origin, target, client, names, keepalive, .. } = request;
         let addrs = self.addresses(origin, names, Network::Tcp, target).await?;
         let (stream, peer) = self.race(addrs, target).await?;
-        if stream.local_addr().is_ok_and(|local| local == peer) {
+        let local = stream.local_addr().map_err(|e| classed(target, e))?;
+        if local == peer {
             // TCP's simultaneous open: a dial to an ephemeral port can meet itself.
             return Err(DialError::Itself { target: target.clone() });
+        }
+        if !self.circles.enter(Network::Tcp, local, peer, client) {
+            return Err(DialError::Circle { target: target.clone() });
         }
         let set = stream.set_nodelay(true).and_then(|()| match keepalive {
             Some(keepalive) => set_keepalive(&stream, keepalive),
@@ -116,16 +117,18 @@ impl Dialer {
 
     /// A port for datagrams to the first address to which a way leads: whether anybody is there
     /// only answers tell.
-    async fn datagrams(
-        &self,
-        origin: &Origin,
-        names: &Names,
-        target: &Target,
-    ) -> Result<UdpIo, DialError> {
+    async fn datagrams(&self, request: DialRequest<'_>) -> Result<UdpIo, DialError> {
+        let DialRequest { origin, target, client, names, .. } = request;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in self.addresses(origin, names, Network::Udp, target).await? {
             match UdpIo::connect(addr).await {
-                Ok(io) => return Ok(io),
+                Ok(io) => {
+                    let local = io.local_addr().map_err(|e| classed(target, e))?;
+                    if !self.circles.enter(Network::Udp, local, addr, client) {
+                        return Err(DialError::Circle { target: target.clone() });
+                    }
+                    return Ok(io);
+                }
                 Err(e) => last = e,
             }
         }
@@ -177,15 +180,13 @@ async fn open(addr: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
 
 impl Dial for Dialer {
     fn dial<'a>(&'a self, request: DialRequest<'a>) -> Dialing<'a> {
-        let DialRequest { origin, network, target, names, keepalive, within } = request;
         Box::pin(async move {
-            let within = within.unwrap_or(Duration::MAX);
+            let target = request.target;
+            let within = request.within.unwrap_or(Duration::MAX);
             let dialling = async {
-                Ok(match network {
-                    Network::Tcp => {
-                        Box::new(self.connect(origin, names, target, keepalive).await?) as BoxIo
-                    }
-                    Network::Udp => Box::new(self.datagrams(origin, names, target).await?),
+                Ok(match request.network {
+                    Network::Tcp => Box::new(self.connect(request).await?) as BoxIo,
+                    Network::Udp => Box::new(self.datagrams(request).await?),
                 })
             };
             match timeout(within, dialling).await {

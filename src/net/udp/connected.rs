@@ -27,6 +27,11 @@ impl UdpIo {
         }
         Ok(Self(socket))
     }
+
+    /// The port's address.
+    pub(in crate::net) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
 }
 
 impl Io for UdpIo {

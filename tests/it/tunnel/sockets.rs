@@ -1,8 +1,10 @@
 //! What the sockets of a tunnel are set to, as the kernel tells it.
 
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
+use super::run::Run;
 use crate::interop::listening;
 use crate::support::http::connect_through;
 use crate::support::ports;
@@ -59,4 +61,52 @@ fn tcp_keepalive_is_on_where_it_is_asked_for_and_nowhere_else() {
         // While data is on its way another timer runs.
         eventually(&what, Duration::from_secs(20), || keepalive(port) == Some(expected));
     }
+}
+
+/// Two port forwards that lead to each other, over TCP and over datagrams, and a chain that comes back
+/// by another service's port.
+#[test]
+fn services_that_lead_in_a_circle_end_after_a_few_turns() {
+    let [a, b, http, ws] = [(); 4].map(|()| ports::free());
+    let forward = |name: &str, kind: &str, from: u16, to: u16| {
+        format!(
+            "- {{name: {name}, addr: '127.0.0.1:{from}', handler: {{type: {kind}}}, \
+             listener: {{type: {kind}}},\n   forwarder: {{nodes: [{{addr: 'localhost:{to}'}}]}}}}\n"
+        )
+    };
+    let chain = format!(
+        "- {{name: http, addr: '127.0.0.1:{http}', handler: {{type: http, chain: c}}}}\n\
+         - {{name: ws, addr: '127.0.0.1:{ws}', handler: {{type: http}}, listener: {{type: ws}}}}\n"
+    );
+    let run = Run::start(&format!(
+        "services:\n{}{}{}{}{chain}chains:\n- {{name: c, hops: [{{nodes: [{{addr: 'localhost:{ws}', \
+         connector: {{type: http}}, dialer: {{type: ws}}}}]}}]}}\n",
+        forward("one", "tcp", a, b),
+        forward("other", "tcp", b, a),
+        forward("one-udp", "udp", a, b),
+        forward("other-udp", "udp", b, a),
+    ));
+    let circles = |service: &str| {
+        let labels = format!("reason=\"circle\",service=\"{service}");
+        run.metric("adit_upstream_dial_errors_total", &labels)
+    };
+    let mut stream = TcpStream::connect(("127.0.0.1", a)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let _ = stream.write_all(b"anybody?");
+    // An end or a reset, and no silence.
+    let end = stream.read(&mut [0]);
+    assert!(!matches!(&end, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock), "{end:?}");
+    assert!(circles("o") >= 1.0);
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"anybody?", ("127.0.0.1", a)).unwrap();
+    let udp = || circles("one-udp") + circles("other-udp");
+    eventually("the datagrams' circle ends", Duration::from_secs(20), || udp() >= 1.0);
+
+    // A client and its server in one process, and a target that is one of its services.
+    let far = echo();
+    let reached = connect_through(([127, 0, 0, 1], http).into(), far);
+    assert!(reached.is_ok(), "{reached:?}");
+    let accepted = run.metric("adit_connections_accepted_total", "");
+    assert!(accepted < 200.0, "{accepted}");
 }

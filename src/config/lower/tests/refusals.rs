@@ -377,3 +377,60 @@ fn gates_and_names_that_nobody_could_keep() {
         ),
     ]);
 }
+
+#[test]
+fn a_service_that_leads_to_its_own_address_is_refused() {
+    let forward = |listen: &str, target: &str, kind: &str| {
+        format!(
+            "services: [{{name: a, addr: '{listen}', handler: {{type: {kind}}}, \
+             listener: {{type: {kind}}}, forwarder: {{nodes: [{{addr: '{target}'}}]}}}}]"
+        )
+    };
+    for (listen, target, refused) in [
+        (":15432", "localhost:15432", true),
+        (":15432", "LOCALHOST:15432", true),
+        (":15432", "127.0.0.1:15432", true),
+        (":15432", "127.9.9.9:15432", true),
+        (":15432", "[::1]:15432", true),
+        (":15432", "[::ffff:127.0.0.1]:15432", true),
+        (":15432", "0.0.0.0:15432", true),
+        (":15432", ":15432", true),
+        ("192.0.2.1:80", "192.0.2.1:80", true),
+        ("0.0.0.0:80", "127.0.0.1:80", true),
+        (":15432", "localhost:5432", false),
+        (":15432", "db.example:15432", false),
+        ("192.0.2.1:80", "127.0.0.1:80", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+        (":0", "db.example:1", false),
+    ] {
+        for kind in ["tcp", "udp"] {
+            let result = files(&forward(listen, target, kind));
+            assert_eq!(result.is_err(), refused, "{listen} {target} {kind}: {result:?}");
+            if refused {
+                let errors = errors(result);
+                assert!(
+                    errors.len() == 1
+                        && errors[0].starts_with("services[0].forwarder: ")
+                        && errors[0].contains("is the address of this service itself"),
+                    "{errors:?}"
+                );
+            }
+        }
+    }
+    let chain = |listener: &str, dialer: &str| {
+        format!(
+            "services: [{{name: a, addr: ':8080', handler: {{chain: c}}, listener: {listener}}}]\n\
+             chains: [{{name: c, hops: [{{nodes: [{{addr: 'localhost:8080', dialer: {dialer}}}]}}]}}]"
+        )
+    };
+    for (listener, dialer, refused) in [
+        ("{type: tcp}", "{type: tcp}", true),
+        ("{type: ws}", "{type: ws}", true),
+        ("{type: mws, metadata: {path: /a}}", "{type: mws, metadata: {path: /a}}", true),
+        // Another service may share the port.
+        ("{type: ws, metadata: {path: /a}}", "{type: ws, metadata: {path: /b}}", false),
+    ] {
+        let result = files(&chain(listener, dialer));
+        assert_eq!(result.is_err(), refused, "{listener} {dialer}: {result:?}");
+    }
+}
