@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::EXIT_CONFIG;
 use super::classes::Classes;
 use super::files::{self, For, Loaded};
+use super::reload::NOTHING_TO_RUN;
 use crate::base::{Origin, Reason, ServiceKey};
 use crate::cli::CheckArgs;
 use crate::config::cmdline::{self, Line};
@@ -50,9 +51,12 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match files::load_for(For::Cluster(policy.as_ref()), &inputs, &line).outcome {
         Ok(loaded) => {
+            let tunnels = files::merge(&inputs, &line).documents.tunnels;
             if let Some(policy) = &policy {
-                let tunnels = files::merge(&inputs, &line).documents.tunnels;
                 errors.extend(by_class(policy, &tunnels, &loaded));
+            }
+            if !nothing && tunnels.is_empty() && loaded.services.is_empty() {
+                errors.push(Diagnostic::new("", Reason::Invalid, NOTHING_TO_RUN));
             }
             for warning in &loaded.warnings {
                 writeln!(out, "warning: {warning}")?;

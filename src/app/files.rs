@@ -1,6 +1,7 @@
 //! From texts to services: what `run`, `sidecar` and `check` share.
 
 mod cluster;
+mod planned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -145,6 +146,7 @@ impl Merged {
             };
             parts.push(Part { tunnel: Some(tunnel), config: &tunnel.spec.config, outcome });
         }
+        planned::refuse(&mut parts, who);
         let mut errors = self.errors.clone();
         errors.extend(twice(&all.tunnels));
         (parts, errors)

@@ -14,7 +14,8 @@ use crate::config::cmdline::Line;
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::sidecar::{Inputs, Look};
 
-const NOTHING_TO_RUN: &str =
+/// Of inputs without a service.
+pub(super) const NOTHING_TO_RUN: &str =
     "nothing to run: no service is given; write one under `services:`, or give one with -L";
 
 /// A configuration that can be read again: when files look different, on SIGHUP, and at an interval

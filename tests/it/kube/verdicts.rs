@@ -20,7 +20,7 @@ enum Verdict {
     RejectedThere,
     /// `Accepted=False` with this reason.
     Refused(&'static str),
-    /// The same, by what only a process with its ports can know: `adit check` takes it.
+    /// The same, by a class: `adit check` takes it without `--classes`.
     RefusedThere(&'static str),
     /// `Accepted=True`.
     Accepted,
@@ -193,10 +193,10 @@ const CASES: &[(&str, Verdict, &str, &str)] = &[
     ("forwarder", Refused("Invalid"), "forwarder", service!("forwarder: {nodes: [{name: a, addr: 'h:1'}]}")),
     ("tls-version", Refused("Invalid"), "minVersion", "services: [{name: in, addr: ':8443', handler: {type: http}, listener: {type: wss, tls: {options: {minVersion: SSL3}}}}]"),
     ("fail-timeout", Refused("Invalid"), "failTimeout", handler!("{type: http, chain: c}", "chains: [{name: c, hops: [{nodes: [{addr: 'h:1'}], selector: {failTimeout: soon}}]}]")),
-    // The controller, by its ports.
-    ("plain-on-tls", RefusedThere("PortConflict"), "TLS", "services: [{name: in, addr: ':8443', handler: {type: http}, listener: {type: ws}}]"),
-    ("tls-on-plain", RefusedThere("PortConflict"), "plain ws", "services: [{name: in, addr: ':8080', handler: {type: http}, listener: {type: wss}}]"),
-    ("tcp-on-front", RefusedThere("PortConflict"), "ws", "services: [{name: in, addr: ':8080', handler: {type: http}, listener: {type: tcp}}]"),
+    // By the front ports, and by the ports of the class.
+    ("plain-on-tls", Refused("PortConflict"), "TLS", "services: [{name: in, addr: ':8443', handler: {type: http}, listener: {type: ws}}]"),
+    ("tls-on-plain", Refused("PortConflict"), "plain ws", "services: [{name: in, addr: ':8080', handler: {type: http}, listener: {type: wss}}]"),
+    ("tcp-on-front", Refused("PortConflict"), "ws", "services: [{name: in, addr: ':8080', handler: {type: http}, listener: {type: tcp}}]"),
     ("low-port", RefusedThere("PortNotAllowed"), "1024", "services: [{name: in, addr: ':80', handler: {type: http}, listener: {type: tcp}}]"),
     ("high-port", RefusedThere("PortNotAllowed"), "19999", "services: [{name: in, addr: ':30000', handler: {type: http}, listener: {type: tcp}}]"),
     // Good ones.

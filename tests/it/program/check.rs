@@ -138,8 +138,8 @@ fn a_key_of_another_certificate_is_found_by_check_and_by_a_start() {
     for command in [&["check"][..], &["-C"]] {
         let (code, printed) = adit_on(command, &text);
         assert_eq!(code, Some(64), "{command:?}: {printed}");
-        let expected = "services[0].listener.tls: certFile and keyFile do not belong together";
-        assert!(printed.contains(expected), "{printed}");
+        assert!(printed.contains("services[0].listener.tls.keyFile: "), "{printed}");
+        assert!(printed.contains("has the private key of another certificate"), "{printed}");
     }
 }
 
@@ -224,4 +224,88 @@ fn explain_tells_a_file_service_by_service() {
     assert!(printed.contains("db: valid") && printed.contains("in: invalid"), "{printed}");
     let (code, printed) = adit_on(&["explain", "a/b/c"], REFERRING);
     assert_eq!(code, Some(2), "one thing at a time: {printed}");
+}
+
+#[test]
+fn what_a_start_would_refuse_check_refuses_in_the_same_words() {
+    let service = |name: &str, addr: &str, listener: &str| {
+        format!(
+            "- {{name: {name}, addr: '{addr}', handler: {{type: http}}, listener: {listener}}}\n"
+        )
+    };
+    let both = |one: &str, other: &str| format!("services:\n{one}{other}");
+    let (tcp, ws) = ("{type: tcp}", "{type: ws, metadata: {path: /x}}");
+    let back = "services: [{name: a, addr: ':15432', handler: {type: tcp}, listener: {type: tcp},\n\
+                \x20 forwarder: {nodes: [{addr: 'localhost:15432'}]}}]";
+    for (text, words) in [
+        (
+            both(&service("a", ":81", tcp), &service("b", ":81", tcp)),
+            "services[1].addr: addr :81 belongs",
+        ),
+        (
+            both(&service("a", ":81", ws), &service("b", ":81", tcp)),
+            "services[1].addr: addr :81 belongs",
+        ),
+        (
+            both(&service("a", ":81", ws), &service("b", ":81", ws)),
+            "services[1]: path /x on these host",
+        ),
+        (
+            back.into(),
+            "services[0].forwarder: localhost:15432 is the address of this service itself",
+        ),
+        (String::new(), "nothing to run: no service is given"),
+    ] {
+        for command in [&["check"][..], &["-C"]] {
+            let (code, printed) = adit_on(command, &text);
+            assert_eq!(code, Some(64), "{command:?} {text}{printed}");
+            assert!(printed.contains(words), "{command:?} {text}{printed}");
+        }
+    }
+    for lines in [&["-L", "http://:81", "-L", "socks5://:81"][..], &["-F", "ws://h:1"]] {
+        let mut adit = Process::adit(&[&["check"], lines].concat());
+        assert_eq!(adit.ends(Duration::from_secs(10)).code(), Some(64), "{lines:?}");
+    }
+    // One port, two paths.
+    let other = "{type: ws, metadata: {path: /y}}";
+    let (code, printed) =
+        adit_on(&["check"], &both(&service("a", ":81", ws), &service("b", ":81", other)));
+    assert_eq!(code, Some(0), "{printed}");
+}
+
+#[test]
+fn tunnels_are_checked_against_the_ports_of_a_cluster_and_against_each_other() {
+    let tunnel = |name: &str, addr: &str, listener: &str| {
+        format!(
+            "---\napiVersion: adit.dev/v1alpha1\nkind: WsTunnel\nmetadata: {{name: {name}}}\nspec:\n\
+             \x20 services: [{{name: in, addr: '{addr}', handler: {{type: http, auther: u}}, \
+             listener: {listener}}}]\n\x20 authers: [{{name: u, auths: [{{username: u, password: p}}]}}]\n"
+        )
+    };
+    let (ws, tcp) = ("{type: ws, metadata: {path: /x}}", "{type: tcp}");
+    for (text, words) in [
+        (tunnel("a", ":8443", ws), "use listener wss or mwss, or addr :8080"),
+        (
+            tunnel("a", ":8080", tcp),
+            "services[0].addr: addr :8080 is a front port, which speaks ws",
+        ),
+        (tunnel("a", ":9180", tcp), "services[0].addr: addr :9180 is the admin port"),
+        (
+            tunnel("a", ":8080", ws) + &tunnel("b", ":8080", ws),
+            "WsTunnel default/b: services[0]: path /x",
+        ),
+        (
+            tunnel("z", ":9001", tcp) + &tunnel("b", ":9001", tcp),
+            "WsTunnel default/b: services[0].addr: ",
+        ),
+    ] {
+        for command in ["check", "explain"] {
+            let (code, printed) = adit_on(&[command], &text);
+            assert_eq!(code, Some(64), "{command} {text}{printed}");
+            assert!(command == "explain" || printed.contains(words), "{command} {text}{printed}");
+        }
+    }
+    let suspended = tunnel("b", ":9001", tcp).replace("spec:\n", "spec:\n  suspend: true\n");
+    let (code, printed) = adit_on(&["check"], &(tunnel("a", ":9001", tcp) + &suspended));
+    assert_eq!(code, Some(0), "{printed}");
 }
