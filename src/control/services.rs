@@ -16,7 +16,7 @@ use super::watch::{Change, Kind, Whole};
 use crate::config::services::{ServicePort, ServiceState, Services};
 
 /// The label of a slice that says whose it is.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// What is kept of a Service.
 #[derive(Clone, Debug)]
@@ -164,7 +164,8 @@ fn ready(slices: &[&Slice], name: &str) -> BTreeSet<SocketAddr> {
     each.collect()
 }
 
-fn take<O>(
+/// Takes a change into what is known of the objects of all scopes.
+pub(super) fn take<O>(
     all: &mut BTreeMap<Key, O>,
     listed: &mut BTreeSet<usize>,
     scopes: &[Option<String>],

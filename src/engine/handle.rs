@@ -81,9 +81,9 @@ impl Engine {
     }
 
     /// Addresses that no tunnel may connect to: those of the installation's own Pods and their
-    /// hosts, and of the API server, as far as they are known now.
-    pub fn keep_from(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>) {
-        self.guard.surroundings().replace(own, api_server);
+    /// hosts, of the API server, and of Services that lead to them, as far as they are known now.
+    pub fn keep_from(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>, services: Vec<IpAddr>) {
+        self.guard.surroundings().replace(own, api_server, services);
     }
 
     /// What runs, now and from now on.

@@ -30,6 +30,8 @@ pub enum Denied {
     Broadcast,
     /// A pod of the installation, or its host.
     Own,
+    /// A Service that leads to one of these, or to the API server.
+    Service,
     /// The operator's list.
     Listed,
     /// `egress.deny` of the tunnel's class.
@@ -49,6 +51,7 @@ impl Denied {
             Self::Multicast => "multicast",
             Self::Broadcast => "broadcast",
             Self::Own => "own",
+            Self::Service => "service",
             Self::Listed => "listed",
             Self::Class => "class",
             Self::Private => "private",
@@ -66,6 +69,9 @@ impl fmt::Display for Denied {
             Self::Multicast => "a multicast address",
             Self::Broadcast => "the broadcast address",
             Self::Own => "an address of the controller's own pods or their hosts",
+            Self::Service => {
+                "a Service whose endpoints are the API server, or the controller's own pods or hosts"
+            }
             Self::Listed => "the API server, or denied by the flags of the process",
             Self::Class => "denied by the tunnel's class",
             Self::Private => "a private address, which the tunnel's class denies",
@@ -213,20 +219,26 @@ pub struct Surroundings(RwLock<Found>);
 struct Found {
     own: HashSet<IpAddr>,
     api_server: HashSet<IpAddr>,
+    services: HashSet<IpAddr>,
 }
 
 impl Surroundings {
-    /// Says which addresses the installation's Pods and their hosts have, and the API server.
-    pub fn replace(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>) {
+    /// Says which addresses the installation's Pods and their hosts have, the API server, and Services
+    /// that lead to them.
+    pub fn replace(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>, services: Vec<IpAddr>) {
         let plain = |ip: IpAddr| reached(ip).iter().collect::<Vec<_>>();
         let set = |ips: Vec<IpAddr>| ips.into_iter().flat_map(plain).collect();
-        *self.0.write() = Found { own: set(own), api_server: set(api_server) };
+        *self.0.write() =
+            Found { own: set(own), api_server: set(api_server), services: set(services) };
     }
 
     fn denies(&self, plain: IpAddr) -> Option<Denied> {
         let found = self.0.read();
         if found.own.contains(&plain) {
             return Some(Denied::Own);
+        }
+        if found.services.contains(&plain) {
+            return Some(Denied::Service);
         }
         found.api_server.contains(&plain).then_some(Denied::Listed)
     }

@@ -140,11 +140,16 @@ fn what_is_found_out_later_is_denied_too() {
     let of = |ip: &str| guard.check(&Origin::Files, Network::Udp, ip.parse().unwrap(), 80);
     assert_eq!(of("10.7.0.1"), Ok(()));
     let ip = |text: &str| text.parse().unwrap();
-    guard.surroundings().replace(vec![ip("10.7.0.1"), ip("fd00::7")], vec![ip("172.18.0.2")]);
+    guard.surroundings().replace(
+        vec![ip("10.7.0.1"), ip("fd00::7")],
+        vec![ip("172.18.0.2")],
+        vec![ip("10.96.0.66")],
+    );
     assert_eq!(of("10.7.0.1"), Err(Denied::Own));
     assert_eq!(of("::ffff:10.7.0.1"), Err(Denied::Own));
     assert_eq!(of("fd00::7"), Err(Denied::Own));
     assert_eq!(of("172.18.0.2"), Err(Denied::Listed));
+    assert_eq!(of("10.96.0.66"), Err(Denied::Service));
 }
 
 #[test]
