@@ -137,6 +137,8 @@ fn a_neighbour_does_not_feel_a_tenant_and_a_stranger_who_attack_with_everything(
 
     // A replica that starts while the objects of the attacker are there serves the neighbour.
     fleet.replicas[0].process.signal("KILL");
+    // The system takes its time to close that many sockets.
+    fleet.replicas[0].process.ends(Duration::from_secs(10));
     fleet.start_again(0);
     eventually("the neighbour is served after a restart", Duration::from_secs(10), || {
         neighbour.passes(neighbour::STEADY)

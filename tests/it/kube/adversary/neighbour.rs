@@ -39,6 +39,8 @@ pub struct Neighbour<'a> {
 #[derive(Debug, Default)]
 pub struct Opened {
     took: Vec<Duration>,
+    /// The one that took longest, by its parts: connected, upgraded, reached, echoed.
+    slowest: [Duration; 4],
     pub failed: Vec<String>,
 }
 
@@ -57,7 +59,13 @@ impl Display for Opened {
         took.sort();
         let at = |share: usize| took.get((took.len() * share / 100).min(took.len() - 1)).copied();
         let (count, failed) = (took.len(), self.failed.len());
-        write!(f, "{count} tunnels, {failed} failed, p50 {:?}, p99 {:?}", at(50), at(99))
+        let slowest = self.slowest;
+        write!(
+            f,
+            "{count} tunnels, {failed} failed, p50 {:?}, p99 {:?}, slowest {slowest:?}",
+            at(50),
+            at(99)
+        )
     }
 }
 
@@ -124,9 +132,14 @@ impl<'a> Neighbour<'a> {
                 // The pace is what is waited for here.
                 std::thread::sleep(due.saturating_sub(began.elapsed()));
                 let start = Instant::now();
-                let result = self.tunnel(STEADY);
+                let result = self.timed(STEADY);
                 let mut opened: std::sync::MutexGuard<'_, Opened> = opened.lock().unwrap();
                 opened.took.push(start.elapsed());
+                if let Ok(parts) = result
+                    && parts.iter().sum::<Duration>() > opened.slowest.iter().sum::<Duration>()
+                {
+                    opened.slowest = parts;
+                }
                 opened.failed.extend(result.err().map(|why| format!("after {due:?}: {why}")));
             }
         };
@@ -159,9 +172,16 @@ impl<'a> Neighbour<'a> {
         self.tunnel(user).is_ok()
     }
 
-    /// Opens a tunnel to the echo, sends a word, gets it back, and leaves.
-    fn tunnel(&self, (user, password): (&str, &str)) -> io::Result<()> {
+    fn tunnel(&self, user: (&str, &str)) -> io::Result<()> {
+        self.timed(user).map(drop)
+    }
+
+    /// Opens a tunnel to the echo, sends a word, gets it back, and leaves; what each part took.
+    fn timed(&self, (user, password): (&str, &str)) -> io::Result<[Duration; 4]> {
+        let mut last = Instant::now();
+        let mut part = || std::mem::replace(&mut last, Instant::now()).elapsed();
         let mut stream = TcpStream::connect_timeout(&self.front, PATIENCE)?;
+        let connected = part();
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         stream.write_all(upgrade(HOST, "/x").as_bytes())?;
@@ -169,6 +189,7 @@ impl<'a> Neighbour<'a> {
         if !answer.starts_with("HTTP/1.1 101 ") {
             return Err(io::Error::other(answer));
         }
+        let upgraded = part();
         let secret = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
         let echo = self.echo;
         let connect = format!(
@@ -179,9 +200,12 @@ impl<'a> Neighbour<'a> {
         if !answer.starts_with(b"HTTP/1.1 200 ") {
             return Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned()));
         }
+        let reached = part();
         stream.write_all(&frame(b"hello"))?;
-        let back = payload(&mut stream)?;
-        if back == b"hello" { Ok(()) } else { Err(io::Error::other("another word came back")) }
+        if payload(&mut stream)? != b"hello" {
+            return Err(io::Error::other("another word came back"));
+        }
+        Ok([connected, upgraded, reached, part()])
     }
 }
 
