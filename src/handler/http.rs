@@ -8,8 +8,8 @@ use super::reply::{self, Refusal, refusal, refuse};
 use super::{Access, Exchanged, FAREWELL, Handler, HandlerError, auth};
 use crate::base::{Network, Target};
 use crate::config::model::HttpHandlerConfig;
-use crate::io::{AsyncIo, BoxIo, Ending, Read, ended, read_wire};
-use crate::proto::http1::RequestHead;
+use crate::io::{AsyncIo, BoxIo, Ending, Read, ReadError, ended, read_wire};
+use crate::proto::http1::{MAX_FIELDS, RequestHead};
 
 mod counted;
 mod datagrams;
@@ -19,8 +19,8 @@ mod forward;
 /// From the stream's start to the end of the request's head. GOST has no limit.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest request head, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// The longest request head, in bytes; it has at most [`MAX_FIELDS`] fields.
+const MAX_HEAD: usize = 128 * 1024;
 
 impl Handler {
     /// One client of the proxy, up to the tunnel or, for plain requests, to the end.
@@ -33,10 +33,19 @@ impl Handler {
     ) -> Result<Exchanged, HandlerError> {
         let mut client = AsyncIo::new(client);
         let read = tokio::select! {
-            read = read_head(&mut client) => read?,
+            read = read_head(&mut client) => read,
             () = stop.cancelled() => {
                 ended(&mut client.into_io(&[]), Ending::Restart, FAREWELL).await;
                 return Err(HandlerError::Stopped);
+            }
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err((refused, error)) => {
+                if let Some(refused) = refused {
+                    refuse(client, refusal(refused, config, false).as_bytes()).await;
+                }
+                return Err(error);
             }
         };
         let head = &read.value;
@@ -81,7 +90,8 @@ impl Handler {
             return Err(e);
         }
         if !connect {
-            let client = client.into_io(&read.bytes);
+            let upgrades = head.headers.has_token("connection", "upgrade");
+            let client = (client.into_io(&read.bytes), upgrades);
             return Box::pin(self.forward(config, client, access, stop)).await.map(Exchanged::Done);
         }
         match self.connect(&target, access, client.departed(), stop).await {
@@ -113,9 +123,20 @@ async fn answered(
     written.map_err(HandlerError::ClientGone)
 }
 
-async fn read_head(client: &mut AsyncIo) -> Result<Read<RequestHead>, HandlerError> {
-    let head = tokio::time::timeout(HEAD_TIMEOUT, read_wire(client, MAX_HEAD)).await;
-    head.map_err(|_| HandlerError::Slow)?.map_err(HandlerError::unreadable)
+/// The first head, or why there is none and what the client is told.
+async fn read_head(
+    client: &mut AsyncIo,
+) -> Result<Read<RequestHead>, (Option<Refusal>, HandlerError)> {
+    let head = tokio::time::timeout(HEAD_TIMEOUT, read_wire::<RequestHead>(client, MAX_HEAD)).await;
+    head.map_err(|_| (None, HandlerError::Slow))?.map_err(|error| {
+        let refused = match &error {
+            ReadError::TooLong(_) => Some(Refusal::TooLarge),
+            ReadError::Malformed(error) if error.is_too_many() => Some(Refusal::TooLarge),
+            ReadError::Malformed(_) => Some(Refusal::BadRequest),
+            ReadError::Io(_) | ReadError::Ended(_) => None,
+        };
+        (refused, HandlerError::unreadable(error))
+    })
 }
 
 fn target_of(head: &RequestHead) -> Result<Target, HandlerError> {

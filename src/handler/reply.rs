@@ -17,6 +17,8 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 pub(super) enum Refusal {
     /// Not a request for a proxy.
     BadRequest,
+    /// A request's head that is longer, or has more fields, than one may.
+    TooLarge,
     /// No credentials, or wrong ones.
     Unauthorized,
     /// The service lets nobody go there.
@@ -45,6 +47,7 @@ pub(super) fn refusal(
 ) -> String {
     let status = match refusal {
         Refusal::BadRequest => "400 Bad Request",
+        Refusal::TooLarge => "431 Request Header Fields Too Large",
         Refusal::Unauthorized => "407 Proxy Authentication Required",
         Refusal::Forbidden => "403 Forbidden",
         Refusal::Unavailable => "503 Service Unavailable",
@@ -54,7 +57,7 @@ pub(super) fn refusal(
         fields.push(field_line(name, value));
     }
     match refusal {
-        Refusal::BadRequest => {}
+        Refusal::BadRequest | Refusal::TooLarge => {}
         Refusal::Unauthorized => {
             let realm = config.realm.replace(['"', '\\'], "");
             fields.push(field_line("Proxy-Authenticate", &format!("Basic realm=\"{realm}\"")));

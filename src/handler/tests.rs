@@ -317,12 +317,13 @@ async fn an_upgrade_through_plain_forwarding_is_a_raw_tunnel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_target_that_does_not_answer_is_503_after_the_read_timeout() {
+async fn a_plain_target_that_does_not_answer_is_504_after_the_read_timeout() {
     let mut s = serving(HandlerConfig::Http(http()), World::default());
     s.says("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let began = Instant::now();
     let (_, _stream) = s.target().await;
-    assert!(s.hears_last().await.starts_with("HTTP/1.1 503"));
+    let answer = s.hears_last().await;
+    assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("readTimeout"), "{answer}");
     assert_eq!(began.elapsed().as_secs(), 15);
     drop(s.client);
     assert_eq!(s.result.await.unwrap().unwrap_err().label(), "target_failed");

@@ -7,13 +7,21 @@ const NO_TARGET: &[u8] = b"CONNECT  ";
 /// The same with a target that HTTP knows.
 const ANY_TARGET: &[u8] = b"CONNECT * ";
 
-/// The most header lines in a head.
-const MAX_HEADERS: usize = 100;
+/// The most fields in a head. Go's net/http has no such limit, and 100 is less than some real sites
+/// send.
+pub const MAX_FIELDS: usize = 500;
 
 /// Something that is not the head of an HTTP/1 message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an HTTP/1 message: {0}")]
 pub struct HeadError(httparse::Error);
+
+impl HeadError {
+    /// Whether it is a head, with more fields than [`MAX_FIELDS`].
+    pub fn is_too_many(&self) -> bool {
+        self.0 == httparse::Error::TooManyHeaders
+    }
+}
 
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +84,7 @@ impl Wire for RequestHead {
             let length = |len| len + NO_TARGET.len() - ANY_TARGET.len();
             return Ok(decoded.map(|(head, len)| (Self { target: "".into(), ..head }, length(len))));
         }
-        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         let httparse::Status::Complete(len) = request.parse(input).map_err(HeadError)? else {
             return Ok(None);
@@ -95,7 +103,7 @@ impl Wire for ResponseHead {
     const LINES: bool = true;
 
     fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut fields);
         let httparse::Status::Complete(len) = response.parse(input).map_err(HeadError)? else {
             return Ok(None);
@@ -179,7 +187,7 @@ mod tests {
     fn other_protocols_and_endless_heads_are_refused() {
         assert!(RequestHead::decode(b"\x16\x03\x01\x02\x00").is_err());
         assert!(ResponseHead::decode(b"SSH-2.0-x\r\n").is_err());
-        let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MAX_FIELDS + 1));
         assert!(RequestHead::decode(many.as_bytes()).is_err());
     }
 

@@ -5,6 +5,7 @@
 
 pub mod arrival;
 mod failover;
+mod forwarding;
 mod gates;
 mod handshake;
 mod hostile;

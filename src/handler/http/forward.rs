@@ -22,16 +22,18 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::counted::{Count, Counted, Watched};
+use super::counted::{Count, Counted, Left, Watched};
 use super::{fields, host_of, target_of_parts};
 use crate::base::{CloseReason, Closed, Network, Target};
 use crate::config::model::HttpHandlerConfig;
 use crate::handler::{Access, Handler, HandlerError, auth, nothing};
 use crate::io::{AsyncIo, BoxIo, PipeOptions, pipe};
+use crate::proto::http1::MAX_FIELDS;
 
 mod body;
+mod failure;
 
-use body::{Response, Sent, empty, passed_on};
+use body::{Response, Sent, passed_on};
 
 /// Between two requests of a kept connection, and for the head of the next one.
 const NEXT_REQUEST: Duration = Duration::from_secs(60);
@@ -61,11 +63,12 @@ struct Session<'a> {
 }
 
 impl Handler {
-    /// Serves a client's plain requests to the end of its connection.
+    /// Serves a client's plain requests to the end of its connection. `upgrades`: the first one asks
+    /// for an upgrade.
     pub(super) async fn forward(
         &self,
         config: &HttpHandlerConfig,
-        client: BoxIo,
+        (client, upgrades): (BoxIo, bool),
         access: &Access,
         stop: &CancellationToken,
     ) -> Result<Closed, HandlerError> {
@@ -80,7 +83,8 @@ impl Handler {
             kept: Mutex::default(),
             failed: Mutex::default(),
         };
-        let client: BoxIo = Box::new(Watched { io: client, count: session.count.clone() });
+        let left = Left::default();
+        let client: BoxIo = Box::new(Watched::new(client, session.count.clone(), left.clone()));
         let reason = {
             let mut silent = pin!(session.count.silent(access.idle));
             let serving = hyper::server::conn::http1::Builder::new()
@@ -89,6 +93,11 @@ impl Handler {
                 .title_case_headers(true)
                 .auto_date_header(false)
                 .max_buf_size(super::MAX_HEAD)
+                .max_headers(MAX_FIELDS)
+                // Told by hyper, for clients of HTTP/1.0 too; a 101 must not say it.
+                .keep_alive(config.keepalive || upgrades)
+                // Who has only finished sending still wants the response.
+                .half_close(true)
                 .serve_connection(
                     TokioIo::new(AsyncIo::new(client)),
                     service_fn(|request| session.serve(request)),
@@ -124,6 +133,9 @@ impl Handler {
                 }
             }
         };
+        if matches!(reason, CloseReason::Finished) {
+            left.linger(stop).await;
+        }
         if let Some(e) = session.failed.lock().take() {
             return Err(e);
         }
@@ -138,13 +150,15 @@ impl Session<'_> {
         let mut response = match self.answer(request).await {
             Ok(response) => response,
             Err((status, error)) => {
+                let response = body::refused(status, failure::said(&error), self.config);
                 if self.count.down.load(Ordering::Relaxed) == 0 {
                     *self.failed.lock() = Some(error);
                 }
-                empty(status, self.config)
+                response
             }
         };
         if !self.config.keepalive && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // Where hyper was not told so.
             body::close_after(&mut response);
         }
         Ok(response)
@@ -182,14 +196,14 @@ impl Session<'_> {
         self.handler.check_target(Network::Tcp, &target).map_err(|e| (StatusCode::FORBIDDEN, e))?;
         let upgrade = fields::upgrade(request.headers());
         let client = hyper::upgrade::on(&mut request);
-        let unavailable = |e| (StatusCode::SERVICE_UNAVAILABLE, e);
+        let failed = |e| (failure::status(&e), e);
         let (request, sent) = passed_on(request, &upgrade, self.config.keepalive)
             .map_err(|e| (StatusCode::BAD_REQUEST, e))?;
-        let mut sender = self.sender(&target).await.map_err(unavailable)?;
+        let mut sender = self.sender(&target).await.map_err(failed)?;
         let mut response = tokio::select! {
             response = sender.send_request(request) => response
-                .map_err(|e| unavailable(HandlerError::Target(e)))?,
-            () = self.too_late(sent) => return Err(unavailable(HandlerError::TargetSlow)),
+                .map_err(|e| failed(HandlerError::Target(e)))?,
+            () = self.too_late(sent) => return Err(failed(HandlerError::TargetSlow)),
         };
         if self.config.keepalive {
             *self.kept.lock() = Some((target, sender));
@@ -226,10 +240,14 @@ impl Session<'_> {
         let io = io?;
         let (count, metrics) = (self.count.clone(), self.handler.metrics.clone());
         // A `BoxIo`: after an upgrade the stream is found again by its type.
-        let io: BoxIo = Box::new(Counted { io, count, metrics, writing: 0 });
+        let io: BoxIo = Box::new(Counted { io, count, metrics, writing: 0, deaf: false });
         let io = AsyncIo::new(io);
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .title_case_headers(true)
+            .max_headers(MAX_FIELDS)
+            // A proxy removes the space, and unfolds (RFC 9112 sections 5.1 and 5.2).
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(io))
             .await
             .map_err(HandlerError::Target)?;

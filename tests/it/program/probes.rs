@@ -32,7 +32,7 @@ fn a_log_that_nobody_reads_stops_no_probe_no_tunnel_and_no_end() {
     let mut adit = Process::adit_with_stderr(&args, stderr);
     eventually("it lives", WITHIN, || lives(admin));
     for _ in 0..64 {
-        assert_eq!(get_through(proxy, loopback(1)).unwrap().status, 503);
+        assert_eq!(get_through(proxy, loopback(1)).unwrap().status, 502);
     }
     assert!(lives(admin));
     adit.signal("TERM");

@@ -4,9 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{Either, Empty};
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    TRANSFER_ENCODING,
+};
 use hyper::{Request, StatusCode, Uri, Version};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -15,7 +18,7 @@ use crate::config::model::HttpHandlerConfig;
 use crate::handler::HandlerError;
 
 /// A response to the client.
-pub(super) type Response = hyper::Response<Either<Incoming, Empty<Bytes>>>;
+pub(super) type Response = hyper::Response<Either<Incoming, Full<Bytes>>>;
 
 /// A request's body that tells when it is sent.
 pub(super) struct Sent {
@@ -74,6 +77,10 @@ pub(super) fn passed_on(
 pub(super) fn passed_back(response: hyper::Response<Incoming>) -> Response {
     let mut response = response.map(Either::Left);
     let upgrade = fields::upgrade(response.headers());
+    if response.headers().contains_key(TRANSFER_ENCODING) {
+        // It overrides the length, which a proxy removes (RFC 9112 section 6.3).
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     fields::strip(response.headers_mut());
     if let Some(protocol) = upgrade
         && response.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -84,10 +91,19 @@ pub(super) fn passed_back(response: hyper::Response<Incoming>) -> Response {
     response
 }
 
-/// An answer of ours; the connection ends after it.
-pub(super) fn empty(status: StatusCode, config: &HttpHandlerConfig) -> Response {
-    let mut response = Response::new(Either::Right(Empty::new()));
+/// An answer of ours with one line of body; the connection ends after it.
+pub(super) fn refused(
+    status: StatusCode,
+    why: Option<&'static str>,
+    config: &HttpHandlerConfig,
+) -> Response {
+    let line = why.map(|why| format!("{status}: {why}\n")).unwrap_or_default();
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from(line))));
     *response.status_mut() = status;
+    if why.is_some() {
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text);
+    }
     for (name, value) in &config.header {
         let value = value.replace(|c: char| c.is_ascii_control(), " ");
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
