@@ -22,6 +22,7 @@ pub mod files;
 mod gost_page;
 pub mod lower;
 mod metadata;
+mod misplaced;
 pub mod model;
 mod names;
 pub mod raw;

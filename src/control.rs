@@ -207,13 +207,15 @@ pub async fn run(
         freshness.clone(),
         metrics.clone(),
     );
-    let surroundings = surroundings::run(
-        client.clone(),
-        options.namespaces.is_empty(),
-        engine.clone(),
-        known.clone(),
-        metrics.clone(),
-    );
+    let surroundings = surroundings::run(surroundings::Surroundings {
+        client: client.clone(),
+        scopes: scopes.clone(),
+        engine: engine.clone(),
+        fronts: fronts.clone(),
+        fleet: known.clone(),
+        freshness: freshness.clone(),
+        metrics: metrics.clone(),
+    });
     let keeper =
         expose::Keeper::new(client.clone(), instance, &scopes, leadership.clone(), metrics.clone());
     let reconciler = Reconciler::new(Parts {

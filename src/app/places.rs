@@ -95,8 +95,11 @@ mod tests {
         let mut merged = raw::Config::default();
         let mut places = Places::default();
         for name in ["a.yaml", "b.yaml"] {
-            let config =
-                read("services: [{name: a}, {name: b}]\nchains: [{name: c}]").unwrap().gost;
+            let config = read(
+                "services: [{name: a, addr: ':0'}, {name: b, addr: ':0'}]\nchains: [{name: c}]",
+            )
+            .unwrap()
+            .gost;
             places.file(name, &merged, &config);
             merged.extend(config);
         }

@@ -1,5 +1,6 @@
 //! `adit run`: services of files and GOST's command line.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use anyhow::Context;
 use super::process::{Process, ProcessOptions};
 use super::reload::Source;
 use super::{banner, files, output};
-use crate::base::Reason;
+use crate::base::{Origin, Reason, ServiceKey};
 use crate::cli::RunArgs;
-use crate::config::cmdline;
+use crate::config::cmdline::{self, Line};
 use crate::engine::{Medium, Ports, ServiceState, Snapshot};
 use crate::net::guard::Guard;
 use crate::net::resolve::{Resolver, Search};
@@ -34,6 +35,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let (merged, _) = files::merge(&inputs, &line).complete()?;
         return output::print(&merged, format);
     }
+    let labels = labels(&line);
     let mut source = Source::new(inputs, line, args.reload)?;
     source.some_service = true;
     let loaded = source.load().await?;
@@ -57,7 +59,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     process.engine.apply(loaded.desired(1));
     let mut snapshot = process.engine.snapshot();
     let first = snapshot.wait_for(|snapshot| snapshot.revision == 1).await?.clone();
-    if let Some(problem) = first_problem(&first) {
+    if let Some(problem) = first_problem(&first, &labels) {
         anyhow::bail!(problem);
     }
     process.started.send_replace(true);
@@ -73,7 +75,21 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn first_problem(snapshot: &Snapshot) -> Option<String> {
+/// What a person calls the services of the command line, by their names.
+fn labels(line: &Line) -> BTreeMap<String, String> {
+    let services = line.config.services.iter().enumerate();
+    let label = |at: usize| {
+        let path = format!("services[{at}]");
+        line.labels.iter().find(|(of, _)| *of == path).map(|(_, label)| label.clone())
+    };
+    services.filter_map(|(at, service)| Some((service.name.clone(), label(at)?))).collect()
+}
+
+fn first_problem(snapshot: &Snapshot, labels: &BTreeMap<String, String>) -> Option<String> {
+    let shown = |key: &ServiceKey| match labels.get(&*key.name) {
+        Some(label) if key.origin == Origin::Files => label.clone(),
+        _ => format!("service {key}"),
+    };
     snapshot.services.iter().find_map(|(key, service)| match &service.state {
         ServiceState::Serving { .. } => None,
         ServiceState::Failed { reason, .. }
@@ -82,7 +98,7 @@ fn first_problem(snapshot: &Snapshot) -> Option<String> {
             None
         }
         ServiceState::Refused { message, .. } | ServiceState::Failed { message, .. } => {
-            Some(format!("service {key}: {message}"))
+            Some(format!("{}: {message}", shown(key)))
         }
     })
 }

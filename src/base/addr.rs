@@ -18,8 +18,11 @@ pub enum Network {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddrError {
     /// No `:port` at the end.
-    #[error("{0:?} has no port; write host:port")]
+    #[error("{0:?} has no port; write host:port, for example \"{0}:443\"")]
     NoPort(String),
+    /// A port alone.
+    #[error("{0:?} is a port without a colon; write \":{0}\"")]
+    OnlyPort(String),
     /// The port is not a number from 0 to 65535.
     #[error("{0:?} is not a port; use a number from 0 to 65535")]
     BadPort(String),
@@ -151,7 +154,7 @@ impl Target {
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, AddrError> {
         let (host, port) = match (split_host_port(text), default_port) {
             (Ok(parts), _) => parts,
-            (Err(AddrError::NoPort(_)), Some(port)) => (text, port),
+            (Err(AddrError::NoPort(_) | AddrError::OnlyPort(_)), Some(port)) => (text, port),
             (Err(e), _) => return Err(e),
         };
         if port == 0 {
@@ -180,7 +183,10 @@ impl fmt::Display for Target {
 }
 
 fn split_host_port(text: &str) -> Result<(&str, u16), AddrError> {
-    let no_port = || AddrError::NoPort(text.into());
+    let no_port = || match text.parse::<u16>() {
+        Ok(_) => AddrError::OnlyPort(text.into()),
+        Err(_) => AddrError::NoPort(text.into()),
+    };
     let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
     // "[::1]" and a bare "::1" end in a colon group that is part of the address.
     if port.ends_with(']') || (host.contains(':') && !host.starts_with('[')) {

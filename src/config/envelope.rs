@@ -226,6 +226,18 @@ pub(super) fn key(map: Map, name: &str) -> Option<&'static Row> {
     })
 }
 
+/// Whether a `metadata` map has such a key, in any case; `mux` stands for `mux.version`.
+pub(super) fn is_key(map: Map, key: &str) -> bool {
+    let same = |name: &&str| {
+        let first = name.split('.').next().unwrap_or(name);
+        name.eq_ignore_ascii_case(key) || name.contains('.') && first.eq_ignore_ascii_case(key)
+    };
+    keys::ROWS.iter().any(|row| match row.what {
+        What::Key(maps, names) => maps.contains(&map) && names.iter().any(|name| same(&name)),
+        _ => false,
+    })
+}
+
 /// The row of a field of a spec by its path, without indices, that is about this kind of value.
 pub fn field(path: &str, kind: Kind) -> Option<&'static Row> {
     let is_of = |row: &&Row| match row.what {

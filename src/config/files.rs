@@ -119,7 +119,7 @@ mod tests {
     fn every_file_is_listed_once() {
         let text = "
 services:
-- {name: a, listener: {type: wss, tls: {certFile: c, keyFile: k, caFile: ca}}, handler: {auth: {file: u}}}
+- {name: a, addr: ':0', listener: {type: wss, tls: {certFile: c, keyFile: k, caFile: ca}}, handler: {auth: {file: u}}}
 chains: [{name: c, hops: [{nodes: [{dialer: {tls: {caFile: ca}}, connector: {auth: {file: v}}}]}]}]
 hops: [{name: h, nodes: [{dialer: {tls: {certFile: x, keyFile: y}}}]}]
 authers: [{name: a, file: {path: users}}]
@@ -138,10 +138,14 @@ rlimiters: [{name: l, file: {path: l3}}]
     #[test]
     fn the_default_certificate_is_wanted_where_nothing_else_would_be_shown() {
         let wanted = [("cert.pem".to_string(), Need::Optional), ("key.pem".into(), Need::Optional)];
-        assert_eq!(of("services: [{listener: {type: mwss}}]"), wanted);
-        assert_eq!(of("services: [{listener: {type: mws}}]"), []);
-        assert_eq!(of("services: [{listener: {type: wss, tls: {secretRef: {name: a}}}}]"), []);
-        let global = "services: [{listener: {type: tls}}]\ntls: {certFile: c, keyFile: k}";
+        assert_eq!(of("services: [{addr: ':0', listener: {type: mwss}}]"), wanted);
+        assert_eq!(of("services: [{addr: ':0', listener: {type: mws}}]"), []);
+        assert_eq!(
+            of("services: [{addr: ':0', listener: {type: wss, tls: {secretRef: {name: a}}}}]"),
+            []
+        );
+        let global =
+            "services: [{addr: ':0', listener: {type: tls}}]\ntls: {certFile: c, keyFile: k}";
         assert_eq!(of(global).len(), 2);
     }
 }

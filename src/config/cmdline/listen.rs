@@ -168,6 +168,8 @@ fn pair(
 
 /// `host:80-82` as `host:80`, `host:81`, `host:82`.
 fn ranges(address: &str, path: &str, findings: &mut Findings) -> Vec<String> {
+    // A service of the command line without an address has any port, as in gost.
+    let address = if address.is_empty() { ":0" } else { address };
     let range = address.rsplit_once(':').and_then(|(host, ports)| {
         let (from, to) = ports.split_once('-')?;
         Some((host, from, to))

@@ -40,6 +40,15 @@ impl<'a> Parts<'a> {
             findings.invalid(path, message);
             return None;
         }
+        if let Some((word, rest)) = text.trim().split_once(":/")
+            && !rest.starts_with('/')
+            && !word.is_empty()
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
+        {
+            let message = format!("one / after {word}: write {word}://");
+            findings.invalid(path, message);
+            return None;
+        }
         let (scheme, rest) = scheme(text);
         let scheme = scheme.unwrap_or(default);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

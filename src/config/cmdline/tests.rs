@@ -86,7 +86,7 @@ fn every_form_of_a_service_is_a_handler_a_listener_and_an_address() {
         ("socks4a+mws://:1", "socks4a mws :1"),
         ("relay+mwss://:1", "relay mwss :1"),
         ("auto+tcp://127.0.0.1:1", "auto tcp 127.0.0.1:1"),
-        ("ws://", "auto ws "),
+        ("ws://", "auto ws :0"),
         ("ws://:?path=/x", "auto ws :"),
         ("tcp://:1/h:2", "tcp tcp :1 h:2"),
         ("udp://:1/h:2,[::1]:3", "udp udp :1 h:2 [::1]:3"),

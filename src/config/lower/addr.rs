@@ -19,6 +19,12 @@ pub(super) fn lower_listen(
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Option<ListenAddr> {
+    // It would listen on a port that nobody knows.
+    if text.trim().is_empty() {
+        let message = "the address is missing: write \":8080\", or \":0\" for any free port";
+        findings.invalid(path, message);
+        return None;
+    }
     let addr = listen(text).map_err(|e| findings.invalid(path, e.to_string())).ok()?;
     if context.mode == Mode::Controller && addr.host.is_some() {
         findings.invalid(path, format!("write \":{}\"; the host is the controller's", addr.port));

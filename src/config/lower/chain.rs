@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::endpoints::{self, Endpoints};
 use super::references::Named;
 use super::scope::Scope;
@@ -179,7 +181,8 @@ fn lower_node(
     else {
         return None;
     };
-    settle(&[of_dialer, of_connector, of_node, of_hop], findings);
+    let beside = || json!([node, hop]);
+    settle(&[of_dialer, of_connector, of_node, of_hop], beside, findings);
     let name = if node.name.is_empty() { format!("node-{index}") } else { node.name.clone() };
     let one = |addr| NodeConfig {
         name: name.clone(),

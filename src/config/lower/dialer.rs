@@ -80,9 +80,11 @@ fn ws_dialer(
         findings.invalid(&format!("{path}.host"), "not a host, or host and port");
         return None;
     }
-    let ws_path = ws_path.unwrap_or_else(|| defaults::WS_PATH.into());
+    let mut ws_path = ws_path.unwrap_or_else(|| defaults::WS_PATH.into());
     if !ws_path.starts_with('/') {
-        findings.invalid(&format!("{path}.path"), "a path begins with /");
+        ws_path.insert(0, '/');
+        let message = format!("a path begins with /: {ws_path:?} is asked for");
+        findings.warn(&format!("{path}.path"), Reason::Accepted, message);
         return None;
     }
     if ws_path.contains('?') {

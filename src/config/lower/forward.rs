@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::chain::Routes;
 use super::scope::Scope;
 use super::{addr, endpoints, handler, selector};
@@ -76,7 +78,7 @@ fn lower_node(
     );
     metadata.lacks(keys::NODE);
     let standing = selector::standing(&mut metadata, findings);
-    settle(&[metadata], findings);
+    settle(&[metadata], || json!(node), findings);
     let bypasses = scope.bypasses(&node.bypass, &node.bypasses, path, findings);
     let name = if node.name.is_empty() { format!("target-{index}") } else { node.name.clone() };
     let one = |target| ForwardNodeConfig {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::chain::Routes;
 use super::scope::Scope;
 use super::{LowerContext, Mode, addr, circle, handler, listener};
@@ -127,7 +129,7 @@ fn lower(
     let names = scope.names(&service.hosts, &service.resolver, &path, findings);
     let gates = gates(service, &path, scope, findings);
     if listener.is_some() && handler.is_some() {
-        settle(&[of_listener, of_handler, of_service], findings);
+        settle(&[of_listener, of_handler, of_service], || json!(service), findings);
     }
     let (listen, mut listener, handler, chain) = (listen?, listener?, handler?, chain?);
     // As GOST, where a page would have to know a password; a cluster's listener names its pages.

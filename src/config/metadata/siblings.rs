@@ -9,7 +9,8 @@ use super::Reader;
 use super::keys::{Table, Weight};
 use crate::base::Reason;
 use crate::config::error::Findings;
-use crate::config::names;
+use crate::config::read::is_telling;
+use crate::config::{misplaced, names};
 
 impl Reader<'_> {
     /// Says which of GOST's keys are refused by name here.
@@ -35,8 +36,8 @@ impl Reader<'_> {
 }
 
 /// Reports what is left when every type has asked for its keys. The maps are those of one service,
-/// or of one node and its hop.
-pub(crate) fn settle(siblings: &[Reader<'_>], findings: &mut Findings) {
+/// or of one node and its hop; `beside` is what they stand in.
+pub(crate) fn settle(siblings: &[Reader<'_>], beside: impl Fn() -> Value, findings: &mut Findings) {
     for (i, map) in siblings.iter().enumerate() {
         for (key, (written, value)) in &map.entries {
             if map.asks_for(key) {
@@ -63,14 +64,26 @@ pub(crate) fn settle(siblings: &[Reader<'_>], findings: &mut Findings) {
                 let known = other.asks_for(key) || other.lacking(key).is_some();
                 other.has(key, value) && (known || j < i)
             });
-            if !is_copy {
-                let asked = map.asked.iter().copied();
-                let lacking = map.lacking.iter().flat_map(|t| t.keys).copied();
-                let offer = names::nearest(key, asked.chain(lacking))
-                    .map(|n| format!("; did you mean `{n}`?"))
-                    .unwrap_or_default();
-                let message = format!("unknown key `{written}`{offer} (ignored)");
-                findings.warn(&path, Reason::UnknownKey, message);
+            if is_copy || is_off(value) {
+                continue;
+            }
+            if let Some(instead) = misplaced::instead_of(key) {
+                if misplaced::is_said(key, &beside()) {
+                    continue;
+                }
+                let message = format!("`{written}` does nothing here: {instead}");
+                findings.error(&path, Reason::UnknownKey, message);
+                continue;
+            }
+            let asked = map.asked.iter().copied();
+            let lacking = map.lacking.iter().flat_map(|t| t.keys).copied();
+            let nearest = names::nearest(key, asked.chain(lacking));
+            let offer = nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            let message = format!("unknown key `{written}`{offer}");
+            if is_telling(key) || nearest.is_none() && misplaced::is_near(key) {
+                findings.error(&path, Reason::UnknownKey, message);
+            } else {
+                findings.warn(&path, Reason::UnknownKey, format!("{message} (ignored)"));
             }
         }
     }

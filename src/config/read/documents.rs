@@ -118,7 +118,16 @@ fn document(value: Value, into: &mut Documents, findings: &mut Findings) -> Opti
     }
 }
 
+/// Keys at the root of a file of GOST's version 2.
+const OF_VERSION_2: &[&str] = &["ServeNodes", "ChainNodes", "Routes"];
+
 fn gost(mut map: Map<String, Value>, into: &mut Documents, findings: &mut Findings) {
+    let of_version_2 = |key: &&String| OF_VERSION_2.iter().any(|old| old.eq_ignore_ascii_case(key));
+    if let Some(key) = map.keys().find(of_version_2) {
+        let message = "this is a file of gost version 2: write each of its ServeNodes as -L and each of \
+                       its ChainNodes as -F; adit convert -L .. -F .. prints the file of version 3";
+        return findings.unsupported(key, message);
+    }
     let log = top(&mut map, "log", &LOG, findings);
     let metrics = top(&mut map, "metrics", &METRICS, findings);
     into.log = log.or(into.log.take());

@@ -167,7 +167,7 @@ pub(super) fn is_protecting(key: &str) -> bool {
 }
 
 /// Whether an unknown key, however far from any other, says that it was meant to protect something.
-pub(super) fn is_telling(key: &str) -> bool {
+pub(crate) fn is_telling(key: &str) -> bool {
     let lower = key.to_lowercase();
     TELLTALES.iter().any(|t| lower.contains(t))
 }

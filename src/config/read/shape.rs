@@ -9,7 +9,7 @@ use crate::config::raw;
 
 /// The shape of a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// A struct.
     Struct(Struct),
     /// A free-form map.
@@ -25,13 +25,13 @@ pub(super) enum Shape {
 
 /// A struct: the name of its Rust type and its keys.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Struct {
-    pub(super) name: String,
-    pub(super) fields: Vec<(String, Shape)>,
+pub(crate) struct Struct {
+    pub(crate) name: String,
+    pub(crate) fields: Vec<(String, Shape)>,
 }
 
 /// The root of a GOST file.
-pub(super) static CONFIG: LazyLock<Shape> = LazyLock::new(shape_of::<raw::Config>);
+pub(crate) static CONFIG: LazyLock<Shape> = LazyLock::new(shape_of::<raw::Config>);
 /// The spec of a `WsTunnel`.
 pub(super) static TUNNEL: LazyLock<Shape> = LazyLock::new(shape_of::<raw::TunnelSpec>);
 

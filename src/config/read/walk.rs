@@ -1,12 +1,13 @@
 //! From a parsed document to one that the raw types accept, with a word on everything that is odd.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map as Object, Number, Value};
 
 use super::known::{self, InGost};
 use super::shape::{Shape, Struct};
 use crate::base::Reason;
+use crate::config::envelope::{self, Map};
 use crate::config::error::Findings;
-use crate::config::names;
+use crate::config::{misplaced, names};
 
 /// How close a document has to be to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,14 @@ pub(super) fn walk(
             });
             Some(walked.collect())
         }
+        (Shape::List(items), Value::Object(map)) if lenient && is_by_name(items, &map) => {
+            let first = map.keys().next().map(String::as_str).unwrap_or_default();
+            let message = format!(
+                "expected a list, got a map: write `- name: {first}` and the other keys below it"
+            );
+            findings.invalid(path, message);
+            None
+        }
         (Shape::List(items), value) if lenient => {
             walk(value, items, path, reading, findings).map(|value| Value::Array(vec![value]))
         }
@@ -53,11 +62,22 @@ pub(super) fn walk(
         (shape, value) => {
             let scalar = if lenient { coerce(shape, &value) } else { None };
             if scalar.is_none() {
-                findings.invalid(path, format!("expected {}, got {}", wanted(shape), got(&value)));
+                let (wanted, got) = (wanted(shape), got(&value));
+                let instead = instead(shape, &value, path);
+                findings.invalid(path, format!("expected {wanted}, got {got}{instead}"));
             }
             scalar
         }
     }
+}
+
+/// Whether a map that stands for a list has names for keys, as Compose and Traefik write it; one with
+/// the keys of an entry is a list of one, as for GOST.
+fn is_by_name(items: &Shape, map: &Object<String, Value>) -> bool {
+    let Shape::Struct(shape) = items else { return false };
+    let is_field =
+        |key: &String| shape.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+    !map.is_empty() && map.values().all(Value::is_object) && !map.keys().any(is_field)
 }
 
 /// mapstructure's weak typing: how a scalar of another type is read.
@@ -114,6 +134,24 @@ fn go_integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// What to write for a value of the wrong type, where that is plain and no secret.
+fn instead(shape: &Shape, value: &Value, path: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    match (shape, value) {
+        (Shape::Struct(_), Value::String(name)) if key.ends_with("ref") => {
+            format!(": write {{name: {name}}}")
+        }
+        (Shape::Text, Value::Number(number)) if key == "addr" => format!(": write \":{number}\""),
+        (Shape::Text, Value::Number(number))
+            if key.ends_with("timeout") || ["ttl", "period", "reload"].contains(&key.as_str()) =>
+        {
+            format!(": write \"{number}s\"")
+        }
+        (Shape::Text, Value::Number(_) | Value::Bool(_)) => ": write it in quotes".into(),
+        _ => String::new(),
+    }
+}
+
 fn wanted(shape: &Shape) -> &'static str {
     match shape {
         Shape::Struct(_) | Shape::Open => "a map",
@@ -138,13 +176,13 @@ fn got(value: &Value) -> &'static str {
 }
 
 fn walk_struct(
-    map: Map<String, Value>,
+    map: Object<String, Value>,
     shape: &Struct,
     path: &str,
     reading: Reading,
     findings: &mut Findings,
 ) -> Value {
-    let mut walked = Map::new();
+    let mut walked = Object::new();
     for (key, value) in map {
         let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let field = shape.fields.iter().find(|(name, _)| match reading {
@@ -189,7 +227,22 @@ fn unknown(
             Reason::Unsupported,
             format!("GOST's `{name}` is not supported in this version and ignored"),
         ),
+        // A place for anchors, as Compose has it.
+        None if reading == Reading::Lenient && shape.name == "Config" && key.starts_with("x-") => {}
         None => {
+            let other_case = shape.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+            if let Some(map) = metadata_of(&shape.name)
+                && envelope::is_key(map, key)
+            {
+                let message = format!("`{key}` does nothing here: write it under metadata");
+                findings.error(at, Reason::UnknownKey, message);
+                return;
+            }
+            if let Some(instead) = misplaced::instead_of(key).filter(|_| !other_case) {
+                let message = format!("`{key}` does nothing here: {instead}");
+                findings.error(at, Reason::UnknownKey, message);
+                return;
+            }
             let ours = shape.fields.iter().map(|(name, _)| name.as_str());
             let theirs = known::in_gost(&shape.name).map(|(name, _)| name);
             let all: Vec<&str> = ours.chain(theirs).collect();
@@ -209,6 +262,18 @@ fn unknown(
             }
         }
     }
+}
+
+/// The `metadata` map beside the keys of a struct.
+fn metadata_of(name: &str) -> Option<Map> {
+    Some(match name {
+        "Service" => Map::Service,
+        "Handler" => Map::Handler,
+        "Listener" => Map::Listener,
+        "Connector" => Map::Connector,
+        "Dialer" => Map::Dialer,
+        _ => return None,
+    })
 }
 
 /// Whether GOST treats the value as if its key were absent.

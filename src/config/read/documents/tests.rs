@@ -13,6 +13,7 @@ fn gost_files_are_read_as_leniently_as_gost_reads_them() {
     let text = "
 Services:
   NAME: 7
+  ADDR: ':1'
   Handler: {TYPE: http, auther: null, Retries: '0x2'}
   hostnames: a.example
 ";
@@ -48,7 +49,7 @@ fn a_typo_that_would_open_a_door_or_redirect_traffic_is_an_error_and_others_are_
     for text in ["service: []", "services: [{adress: ':1'}]"] {
         assert_eq!(read(text).unwrap_err().reason(), Reason::UnknownKey, "{text}");
     }
-    let documents = read("services: [{foo: 1}]").unwrap();
+    let documents = read("services: [{addr: ':1', foo: 1}]").unwrap();
     assert_eq!(warnings(&documents), ["services[0].foo: unknown key `foo` (ignored)"]);
 }
 
@@ -108,7 +109,9 @@ fn tunnels_are_read_as_strictly_as_the_api_server_reads_them() {
 
 #[test]
 fn several_documents_are_merged_and_errors_say_which_one() {
-    let documents = read("services: [{name: a}]\n---\nservices: [{name: b}]\n").unwrap();
+    let documents =
+        read("services: [{name: a, addr: ':1'}]\n---\nservices: [{name: b, addr: ':1'}]\n")
+            .unwrap();
     assert_eq!(documents.gost.services.len(), 2);
     let error = read("services: []\n---\nkind: Pod\napiVersion: v1\n").unwrap_err();
     assert!(error.to_string().starts_with("document 2: kind: "), "{error}");
