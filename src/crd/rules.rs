@@ -13,10 +13,6 @@ const RULES: &[(&str, &[(&str, &str)])] = &[
         "",
         &[
             (
-                "!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)",
-                "className is set once; create a new object to change it",
-            ),
-            (
                 "self.services.all(s, !has(s.handler) || !has(s.handler.chain) || s.handler.chain == '' || \
                  (has(self.chains) && self.chains.exists(c, c.name == s.handler.chain)))",
                 "handler.chain names a chain that is not in chains",
@@ -130,6 +126,19 @@ const RULES: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
 ];
+
+/// Rules of the whole object: while no class serves it, a wrong className can be corrected.
+const OBJECT: &[(&str, &str)] = &[(
+    "!has(oldSelf.spec.className) || (has(self.spec.className) && \
+     self.spec.className == oldSelf.spec.className) || \
+     !has(oldSelf.status) || !has(oldSelf.status.className)",
+    "className cannot change while a class serves the object (status.className); create a new object",
+)];
+
+/// The rules of the object.
+pub(super) fn of_object() -> Value {
+    validations(OBJECT)
+}
 
 /// The rules at a path.
 pub(super) fn at(path: &str) -> Option<Value> {

@@ -245,6 +245,21 @@ pub(super) fn owner(metadata: &ObjectMeta) -> Option<&str> {
     ours.then_some(owner.uid.as_str())
 }
 
+/// Whether it was a child of this instance whose object was deleted without it
+/// (`kubectl delete --cascade=orphan`): it has the label and no controller. The object of the name that
+/// has one takes it over, as controllers do.
+pub(super) fn is_orphan(metadata: &ObjectMeta, instance: &str) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
+    let mut owners = metadata.owner_references.iter().flatten();
+    label.is_some_and(|label| label == instance)
+        && !owners.any(|owner| owner.controller == Some(true))
+}
+
+/// The name of the Service that a slice belongs to.
+pub(super) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
+}
+
 /// Whether what is stored of a Service is what it shall be, whatever others added.
 pub(super) fn service_is(stored: &Service, wanted: &Service) -> bool {
     let (Some(spec), Some(wanted_spec)) = (&stored.spec, &wanted.spec) else { return false };

@@ -43,8 +43,10 @@ pub(crate) enum Standing {
     Ours,
     /// It is somebody else's.
     Taken,
-    /// The API server refuses it; its words.
+    /// It could not be written; why.
     Failed(String),
+    /// The API server refuses it; its words.
+    Refused(String),
 }
 
 /// By the object's uid and the Service's name. What is not in it is still to be made.
@@ -125,11 +127,20 @@ impl Keeper {
         let mut exact: HashSet<&str> = HashSet::new();
         let mut renewed: HashSet<&str> = HashSet::new();
         for ((key, uid), wish) in wishes {
-            let Wish::Exactly(children) = wish else {
-                renewed.insert(uid);
-                continue;
+            let children = match wish {
+                Wish::Exactly(children) => {
+                    exact.insert(uid);
+                    children
+                }
+                Wish::AtLeast(children) => {
+                    renewed.insert(uid);
+                    children
+                }
+                Wish::AsItIs => {
+                    renewed.insert(uid);
+                    continue;
+                }
             };
-            exact.insert(uid);
             let at = |name: &Arc<str>| Key { namespace: key.namespace.clone(), name: name.clone() };
             for name in &children.spared {
                 spared.insert((What::Service, at(name)));
@@ -152,8 +163,22 @@ impl Keeper {
                 wanted.insert(child);
             }
         }
-        self.renew(&renewed, members, &mut tasks);
+        self.renew(&renewed, &wanted, members, &mut tasks);
         self.standings.retain(|standing, _| known.contains(standing));
+        // What leads to a Service that was taken over is that one's object's too.
+        let orphans = self
+            .slices
+            .iter()
+            .filter(|(_, slice)| children::is_orphan(&slice.metadata, &self.instance));
+        let taken_over = |key: &Key, slice: &EndpointSlice| {
+            let name = children::service_of(slice)?.into();
+            let service = Key { namespace: key.namespace.clone(), name };
+            let of_ours = wanted.contains(&(What::Service, service));
+            let uid = slice.metadata.uid.clone().filter(|_| of_ours)?;
+            Some(((What::Slice, key.clone()), Task::Delete { uid }))
+        };
+        let orphans: Vec<_> = orphans.filter_map(|(key, slice)| taken_over(key, slice)).collect();
+        tasks.extend(orphans.into_iter().filter(|(child, _)| !wanted.contains(child)));
         let services = self.services.iter().map(|(key, s)| (What::Service, key, &s.metadata));
         let slices = self.slices.iter().map(|(key, s)| (What::Slice, key, &s.metadata));
         for (what, key, metadata) in slices.chain(services) {
@@ -205,14 +230,21 @@ impl Keeper {
         let standing = (owner.clone(), child.1.name.clone());
         let there = self.services.get(&child.1);
         let known = match there {
-            Some(_) if !self.owns(&child.1, owner) => {
+            Some(service)
+                if !self.owns(&child.1, owner)
+                    && !children::is_orphan(&service.metadata, &self.instance) =>
+            {
                 self.standings.insert(standing, Standing::Taken);
                 return None;
             }
             Some(service) => {
                 let is = children::service_is(service, wanted);
                 let uid = service.metadata.uid.clone();
-                if !matches!(self.standings.get(&standing), Some(Standing::Failed(_))) || is {
+                let fails = matches!(
+                    self.standings.get(&standing),
+                    Some(Standing::Failed(_) | Standing::Refused(_))
+                );
+                if !fails || is {
                     self.standings.insert(standing, Standing::Ours);
                 }
                 if is {
@@ -232,8 +264,17 @@ impl Keeper {
     }
 
     /// Keeps the endpoints of what is there of these objects true.
-    fn renew(&self, uids: &HashSet<&str>, members: &[Member], tasks: &mut Vec<(Child, Task)>) {
+    fn renew(
+        &self,
+        uids: &HashSet<&str>,
+        wanted: &HashSet<Child>,
+        members: &[Member],
+        tasks: &mut Vec<(Child, Task)>,
+    ) {
         for (key, slice) in self.slices.iter() {
+            if wanted.contains(&(What::Slice, key.clone())) {
+                continue;
+            }
             let owner = children::owner(&slice.metadata).filter(|owner| uids.contains(owner));
             let Some(uid) = owner else { continue };
             let Some(renewed) = children::renewed(slice, uid, members) else { continue };
@@ -253,12 +294,12 @@ impl Keeper {
         };
         match outcome {
             Ok(Done::Service(service)) => {
-                self.services.put(service);
+                self.services.answered(service);
                 self.standings.extend(owner.map(|owner| (owner, Standing::Ours)));
                 self.tasks.succeeded(&child);
             }
             Ok(Done::Slice(slice)) => {
-                self.slices.put(slice);
+                self.slices.answered(slice);
                 self.tasks.succeeded(&child);
             }
             Ok(Done::Gone) => {
@@ -274,11 +315,18 @@ impl Keeper {
             }
             Err(KeepError::Fenced(Fenced::NotLeader)) => self.tasks.forget(&child),
             Err(error) => {
-                let text = crate::control::chain(&error);
+                let standing = match error.refusal() {
+                    Some(words) => Standing::Refused(words.into()),
+                    None => Standing::Failed(crate::control::chain(&error)),
+                };
                 self.failed(&child, &error);
-                self.standings.extend(owner.map(|owner| (owner, Standing::Failed(text))));
+                self.standings.extend(owner.map(|owner| (owner, standing)));
                 self.tasks.failed(&child, task, BACK_OFF);
             }
+        }
+        if self.tasks.is_idle() {
+            self.services.no_answer_is_due();
+            self.slices.no_answer_is_due();
         }
     }
 

@@ -86,9 +86,13 @@ pub(super) fn service(
     let pending = |text: String| Some(Finding::not(Reason::Pending, text));
     match standing {
         Some(Standing::Ours) => (accepted, None),
-        None => (accepted, pending(format!("Service {name:?} is being made"))),
+        None => (accepted, Some(Finding::not_yet(format!("Service {name:?} is being made")))),
         Some(Standing::Failed(error)) => {
             (accepted, pending(format!("cannot write Service {name:?}: {error}")))
+        }
+        Some(Standing::Refused(words)) => {
+            let text = format!("the API server refuses Service {name:?}: {words}");
+            (accepted, Some(Finding::not(Reason::ServiceRefused, text)))
         }
         Some(Standing::Taken) => {
             let text = format!(

@@ -34,8 +34,8 @@ pub(super) enum Doing {
 pub(super) enum Wanted {
     /// This one.
     Newest(i64),
-    /// One before this, which is invalid.
-    Before(i64),
+    /// One before this, which is invalid, or what is valid of it.
+    UpTo(i64),
 }
 
 impl Wanted {
@@ -43,7 +43,7 @@ impl Wanted {
     pub(super) fn is(self, generation: i64) -> bool {
         match self {
             Self::Newest(newest) => generation == newest,
-            Self::Before(newest) => generation < newest,
+            Self::UpTo(newest) => generation <= newest,
         }
     }
 }
@@ -131,6 +131,9 @@ impl Fold {
         };
         if self.serving > 0 {
             return Finding::not(Reason::Partial, message);
+        }
+        if self.failing.iter().all(|(_, doing)| matches!(doing, Doing::Behind(_))) {
+            return Finding::not_yet(message);
         }
         let reasons = self.failing.iter().filter_map(|(_, doing)| match doing {
             Doing::Failing(reason, _) => Some(*reason),

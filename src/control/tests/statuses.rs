@@ -67,13 +67,15 @@ fn an_invalid_object_says_all_that_is_wrong_with_paths() {
     world.settle();
     let accepted = world.full_condition("a", "t", "Accepted");
     assert_eq!(accepted.status, "False");
+    assert!(accepted.message.starts_with("services[0].addr: "), "{}", accepted.message);
+    assert!(accepted.message.ends_with(" (+2 more)"), "{}", accepted.message);
+    let of_service = world.object("a", "t").status.listeners[0].conditions[0].message.clone();
     for part in ["services[0].addr: ", "path: ", "missing", "; "] {
-        assert!(accepted.message.contains(part), "{part}: {}", accepted.message);
+        assert!(of_service.contains(part), "{part}: {of_service}");
     }
     assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
     let status = &world.object("a", "t").status;
     assert_eq!(status.summary.as_ref().unwrap().listeners, "0/1");
-    assert!(status.listeners.is_empty());
 }
 
 #[test]
@@ -96,6 +98,78 @@ fn an_invalid_edit_leaves_the_version_before_it_running() {
     world.edit("a", "t", service(":8080", "/x", &[]));
     world.settle();
     assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+}
+
+/// Three services; the second one needs an auther, by this name.
+fn three(auther: &str) -> serde_json::Value {
+    let mut spec = service(":8080", "/a", &[]);
+    let mut more = [service(":8080", "/b", &[]), service(":8080", "/c", &[])];
+    for (more, name) in more.iter_mut().zip(["t", "u"]) {
+        more["services"][0]["name"] = json!(name);
+        spec["services"].as_array_mut().unwrap().push(more["services"][0].clone());
+    }
+    spec["services"][1]["handler"] = json!({"type": "http", "auther": auther});
+    spec["authers"] = json!([{"name": "users", "auths": [{"username": "u", "password": "p"}]}]);
+    spec
+}
+
+#[test]
+fn after_a_restart_what_is_valid_by_itself_of_an_invalid_edit_serves() {
+    let mut world = World::default();
+    world.create("a", "o", three("users"));
+    world.settle();
+    let mut wrong = three("users");
+    wrong["services"][0]["addr"] = json!("nonsense");
+    world.edit("a", "o", wrong);
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/t", "a/o/u"], "as before the edit");
+    world.restart();
+    world.settle();
+    assert_eq!(world.running(), ["a/o/t", "a/o/u"]);
+    assert_eq!(world.condition("a", "o", "Accepted"), "False/Invalid");
+    let programmed = world.full_condition("a", "o", "Programmed");
+    assert_eq!(programmed.reason, "Partial");
+    assert!(programmed.message.contains("without s;"), "{}", programmed.message);
+    let status = world.object("a", "o").status.clone();
+    let ready = |name: &str| status.listener(name).unwrap().conditions[3].reason.clone();
+    assert_eq!(
+        (ready("s"), ready("t"), ready("u")),
+        ("Invalid".into(), "Ready".into(), "Ready".into())
+    );
+    assert_eq!(status.summary.unwrap().listeners, "2/3");
+    assert_eq!(world.settle(), 0);
+    world.edit("a", "o", three("users"));
+    world.settle();
+    assert_eq!(world.condition("a", "o", "Ready"), "True/Ready");
+}
+
+#[test]
+fn a_service_never_runs_without_what_should_have_protected_it() {
+    let mut world = World::default();
+    let mut wrong = three("users");
+    wrong["authers"][0]["auths"] = json!([]);
+    world.create("a", "o", wrong);
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/u"]);
+    world.create("a", "p", three("nobody"));
+    world.settle();
+    assert!(world.running().iter().all(|service| service != "a/p/t"), "{:?}", world.running());
+}
+
+#[test]
+fn what_the_class_does_not_allow_of_an_object_takes_only_that_service_with_it() {
+    let mut world = World::default();
+    govern(
+        &mut world,
+        "classes: [{name: adit, default: true, namespaces: {all: true}, paths: [/a, /c]}]",
+    );
+    world.create("a", "o", three("users"));
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/u"]);
+    assert_eq!(world.condition("a", "o", "Accepted"), "False/PathNotAllowed");
+    govern(&mut world, "classes: [{name: adit, default: true, namespaces: {names: [b]}}]");
+    world.settle();
+    assert!(world.running().is_empty(), "the class does not serve the namespace");
 }
 
 #[test]
@@ -152,6 +226,9 @@ fn an_object_that_waits_for_a_finalizer_no_longer_runs() {
     world.create("a", "t", service(":8080", "/x", &[]));
     world.settle();
     world.objects.values_mut().for_each(|object| object.deleting = true);
-    assert_eq!(world.settle(), 0);
+    assert_eq!(world.settle(), 1);
     assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Ready"), "False/Deleting");
+    assert!(world.object("a", "t").status.listeners.is_empty());
+    assert_eq!(world.settle(), 0);
 }

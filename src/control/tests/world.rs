@@ -164,6 +164,8 @@ impl World {
                 fleet: &self.fleet,
                 replica: "one",
                 secrets: None,
+                installation: &self.translator.holders().own.clone(),
+                class: self.translator.class_of(object).map(|class| &*class.name),
             };
             let Some(status) = facts.status(&object.status, now) else { continue };
             if status != object.status {
@@ -233,7 +235,7 @@ impl World {
 
 /// A translator of the leader, or of one who follows it.
 pub(super) fn translator(leads: bool) -> Translator {
-    let mut translator = Translator::new(FRONTS.into(), &[9180], RELEASE);
+    let mut translator = Translator::new(FRONTS.into(), &[9180], (RELEASE, "adit"));
     translator.lead(leads);
     translator
 }
