@@ -50,7 +50,7 @@ pub fn definition() -> Value {
                     "type": "object",
                     "description": "A WebSocket tunnel: services that listen, written as in a file of GOST.",
                     "required": ["spec"],
-                    "x-kubernetes-validations": rules::of_object()["x-kubernetes-validations"],
+                    "x-kubernetes-validations": rules::of_object(),
                     "properties": {
                         "apiVersion": {"type": "string"},
                         "kind": {"type": "string"},

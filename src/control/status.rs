@@ -8,6 +8,7 @@ mod bounded;
 mod condition;
 mod exposure;
 mod fold;
+mod guarded;
 mod model;
 mod report;
 mod resolved;
@@ -18,11 +19,11 @@ pub(crate) use condition::{ACCEPTED, READY};
 pub(crate) use model::{Condition, Listener, Status};
 
 use super::claim::Ledger;
-use super::expose::{Allocation, Slot, Standings};
+use super::expose::{Allocation, Balancers, Slot, Standings};
 use super::fleet::{Fleet, Replica};
 use super::object::Object;
 use super::report::Entry;
-use super::translate::{Good, LEFT_OUT, Verdict};
+use super::translate::{LEFT_OUT, Verdict};
 use crate::base::{Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::engine::{ServiceState, Snapshot};
@@ -48,6 +49,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) ports: &'a Allocation,
     /// How Services stand.
     pub(crate) standings: &'a Standings,
+    /// Where Services are reached from outside of the cluster.
+    pub(crate) balancers: &'a Balancers,
+    /// Which targets the guard refuses.
+    pub(crate) denies: &'a guarded::Denies<'a>,
     /// The ports of the front sockets.
     pub(crate) fronts: &'a [u16],
     /// The other replicas.
@@ -113,7 +118,7 @@ impl<'a> Facts<'a> {
         let status = Status {
             observed_generation: Some(generation),
             listeners,
-            addresses: reports.iter().filter_map(|report| self.hostname(report)).collect(),
+            addresses: reports.iter().flat_map(|report| self.reached_at(report)).collect(),
             summary: Some(Summary {
                 listeners: format!("{serving}/{of}"),
                 replicas: format!("{running}/{}", self.replicas()),
@@ -281,7 +286,9 @@ impl<'a> Facts<'a> {
         );
         match self.verdict {
             Verdict::Valid(good) => {
-                [accepted(good, reports), resolved::of_object(reports), self.programmed(reports)]
+                let mut notes = guarded::notes(good, self.denies);
+                notes.extend(good.warnings.iter().cloned());
+                [accepted(&notes, reports), resolved::of_object(reports), self.programmed(reports)]
             }
             Verdict::Suspended { errors, .. } => suspended(errors.as_ref()),
             Verdict::Rejected { errors, previous: Some(good) } if good.is_part() => {
@@ -372,10 +379,10 @@ fn suspended(errors: Option<&ConfigErrors>) -> [Finding; 3] {
     }
 }
 
-fn accepted(good: &Good, reports: &[Report<'_>]) -> Finding {
+fn accepted(notes: &[String], reports: &[Report<'_>]) -> Finding {
     let refused = reports.iter().filter(|report| !report.findings[0].good());
     let Some(first) = refused.clone().next() else {
-        return Finding::is(Reason::Accepted, truncate(&good.warnings.join("; ")));
+        return Finding::is(Reason::Accepted, truncate(&notes.join("; ")));
     };
     let messages =
         refused.map(|report| format!("service {}: {}", report.name, report.findings[0].message));

@@ -91,6 +91,9 @@ pub(crate) struct Good {
 pub(crate) const NOT_RESOLVED: &str =
     "it serves nobody until what it refers to is there; see condition ResolvedRefs";
 
+/// What is said of an exposed service that has no port yet.
+pub(crate) const ALLOCATING: &str = "its port is being allocated";
+
 /// What is said of a service that is wrong, where others of its object run.
 pub(crate) const LEFT_OUT: &str = "it is not valid; see condition Accepted";
 

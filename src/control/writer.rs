@@ -330,8 +330,10 @@ async fn patch(
     };
     // With the uid an object that was deleted and made anew is a conflict, not a mistake.
     let mut body = json!({"metadata": {"uid": &*write.uid}, "status": status});
-    if let (Some(version), Some(metadata)) = (&write.version, body.pointer_mut("/metadata")) {
-        metadata["resourceVersion"] = json!(version);
+    if let (Some(version), Some(metadata)) = (&write.version, body.pointer_mut("/metadata"))
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.insert("resourceVersion".into(), json!(version));
     }
     let patched = api.patch_status(&write.key.name, &params, &Patch::Merge(&body)).await;
     let object = patched.map_err(WriteError::Refused)?;

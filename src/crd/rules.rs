@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::schema::validations;
+use super::schema::{self, validations};
 use crate::config::envelope::ends;
 
 /// Rules by path of `spec`, or by its end where one names no service.
@@ -137,7 +137,7 @@ const OBJECT: &[(&str, &str)] = &[(
 
 /// The rules of the object.
 pub(super) fn of_object() -> Value {
-    validations(OBJECT)
+    schema::list(OBJECT)
 }
 
 /// The rules at a path.

@@ -40,8 +40,8 @@ pub(super) fn schema() -> Value {
                     "type": "object",
                     "required": ["type", "value", "port"],
                     "properties": {
-                        "type": text(32, "Hostname."),
-                        "value": text(253, "The Service's name in the cluster."),
+                        "type": text(32, "Hostname, or IPAddress of a load balancer."),
+                        "value": text(253, "The Service's name in the cluster, or its load balancer's address."),
                         "port": {
                             "type": "integer",
                             "description": "The Service's port.",

@@ -52,6 +52,9 @@ pub(crate) enum Standing {
 /// By the object's uid and the Service's name. What is not in it is still to be made.
 pub(crate) type Standings = HashMap<(Arc<str>, Arc<str>), Standing>;
 
+/// Where Services are reached from outside of the cluster, likewise.
+pub(crate) type Balancers = HashMap<(Arc<str>, Arc<str>), Vec<(&'static str, String)>>;
+
 /// The keeper. Drive it with [`Keeper::next`].
 pub(in crate::control) struct Keeper {
     instance: String,
@@ -59,6 +62,7 @@ pub(in crate::control) struct Keeper {
     services: Observed<Box<Service>>,
     slices: Observed<Box<EndpointSlice>>,
     standings: Standings,
+    balancers: Balancers,
     tasks: Queue<Child, Arc<Task>, Result<Done, KeepError>>,
 }
 
@@ -85,6 +89,7 @@ impl Keeper {
             services: Observed::new(scopes.to_vec()),
             slices: Observed::new(scopes.to_vec()),
             standings: Standings::new(),
+            balancers: Balancers::new(),
             tasks: Queue::new(AT_ONCE, Box::new(perform)),
         }
     }
@@ -107,6 +112,11 @@ impl Keeper {
         &self.standings
     }
 
+    /// Where they are reached from outside of the cluster, as their load balancers say.
+    pub(in crate::control) fn balancers(&self) -> &Balancers {
+        &self.balancers
+    }
+
     /// Drops what is under way: another process writes from now on, or this one begins anew.
     pub(in crate::control) fn forget(&mut self) {
         self.tasks.clear();
@@ -120,6 +130,7 @@ impl Keeper {
         if !self.services.complete() || !self.slices.complete() {
             return false;
         }
+        self.balancers.clear();
         let mut tasks: Vec<(Child, Task)> = Vec::new();
         let mut wanted: HashSet<Child> = HashSet::new();
         let mut spared: HashSet<Child> = HashSet::new();
@@ -148,6 +159,12 @@ impl Keeper {
             for (name, service) in &children.services {
                 let child = (What::Service, at(name));
                 known.insert((uid.clone(), name.clone()));
+                if self.owns(&child.1, uid)
+                    && let Some(places) = self.services.get(&child.1).map(children::balancer)
+                    && !places.is_empty()
+                {
+                    self.balancers.insert((uid.clone(), name.clone()), places);
+                }
                 tasks.extend(self.service(&child, uid, service).map(|task| (child.clone(), task)));
                 wanted.insert(child);
             }

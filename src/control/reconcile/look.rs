@@ -146,6 +146,9 @@ impl Reconciler {
         let ledger = &self.translator.ledger;
         let (fronts, replica) = (&*self.fronts, &*self.replica);
         let (ports, standings) = (&self.translator.ports, self.keeper.standings());
+        let balancers = self.keeper.balancers();
+        let origin = key.origin();
+        let denies = |network, addr| self.engine.denies(&origin, network, addr);
         let secrets = self.secrets.digest(self.translator.used_by(object));
         let facts = Facts {
             object,
@@ -154,6 +157,8 @@ impl Reconciler {
             ledger,
             ports,
             standings,
+            balancers,
+            denies: &denies,
             fronts,
             fleet,
             replica,

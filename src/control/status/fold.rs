@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::Finding;
 use crate::base::Reason;
 use crate::control::report::Entry;
+use crate::control::translate::ALLOCATING;
 
 /// One replica that counts, as to one object.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,9 @@ impl Seen<'_> {
                     Doing::Failing(Reason::Pending, words.into())
                 }
                 None => Doing::Serving,
+                Some(exception) if exception.message == ALLOCATING => {
+                    Doing::Behind(ALLOCATING.into())
+                }
                 Some(exception) => Doing::Failing(exception.reason(), exception.message.clone()),
             },
             Some(entry) => Doing::Behind(format!("it still runs generation {}", entry.generation)),
@@ -129,6 +133,10 @@ impl Fold {
             (1, Doing::Failing(_, message) | Doing::Behind(message)) => message.clone(),
             _ => self.words(),
         };
+        let allocating = |doing: &Doing| *doing == Doing::Behind(ALLOCATING.into());
+        if self.failing.iter().all(|(_, doing)| allocating(doing)) {
+            return Finding::not_yet(message);
+        }
         if self.serving > 0 {
             return Finding::not(Reason::Partial, message);
         }

@@ -100,10 +100,10 @@ pub(crate) struct Listener {
 /// Where an exposed service is reached, as in `status.addresses` of Gateway API, with a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Address {
-    /// `Hostname`.
+    /// `Hostname`, or `IPAddress` of a load balancer.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// `<service>.<namespace>.svc`.
+    /// `<service>.<namespace>.svc`, or the load balancer's address.
     pub(crate) value: String,
     /// The Service's port.
     pub(crate) port: u16,

@@ -9,7 +9,7 @@ use crate::base::{Reason, ServiceKey};
 use crate::config::lower::References;
 use crate::config::model::{ExposeConfig, ServiceConfig};
 use crate::control::expose::{Slot, Standing};
-use crate::control::translate::{Good, NOT_RESOLVED, Verdict};
+use crate::control::translate::{ALLOCATING, Good, NOT_RESOLVED, Verdict};
 use crate::engine::ServiceState;
 
 /// How one service does.
@@ -151,7 +151,7 @@ impl Facts<'_> {
         }
         match state {
             None if slot.is_some_and(|slot| self.ports.bound(slot).is_none()) => {
-                (Doing::Behind("its port is being allocated".into()), None)
+                (Doing::Behind(ALLOCATING.into()), None)
             }
             None => (Doing::Behind("it is being started".into()), wanted),
             Some(ServiceState::Serving { local })

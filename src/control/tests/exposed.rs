@@ -148,6 +148,7 @@ fn reports(world: &mut World, name: &str, port: Option<u16>) {
     members.retain(|member| member.pod != pod);
     members.push(Member {
         pod,
+        node: None,
         namespace: "release".into(),
         ips: vec![([10, 0, 0, 1], 0).into()]
             .into_iter()
@@ -221,4 +222,17 @@ fn a_service_that_is_still_to_be_made_is_not_known_to_fail() {
     let ready = world.full_condition("c", "both", "Ready");
     assert_eq!((&*ready.status, &*ready.reason), ("Unknown", "Pending"));
     assert!(ready.message.contains("allocated"), "{}", ready.message);
+}
+
+#[test]
+fn the_address_of_a_load_balancer_is_said_beside_the_name_in_the_cluster() {
+    let mut world = world();
+    stand(&mut world, "uid-1", Standing::Ours);
+    let places = vec![("IPAddress", "203.0.113.7".to_string())];
+    world.balancers = [(("uid-1".into(), "edge-db".into()), places)].into();
+    world.settle();
+    world.settle();
+    let addresses = world.object("a", "edge").status.addresses.clone();
+    let said: Vec<_> = addresses.iter().map(|a| (&*a.kind, &*a.value, a.port)).collect();
+    assert_eq!(said, [("Hostname", "edge-db.a.svc", 5432), ("IPAddress", "203.0.113.7", 5432)]);
 }

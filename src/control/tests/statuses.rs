@@ -59,6 +59,33 @@ fn a_forward_to_declared_targets_is_accepted_and_called_open() {
 }
 
 #[test]
+fn a_target_that_the_guard_always_refuses_is_said() {
+    let mut world = World::default();
+    let spec = |target: &str| {
+        json!({"services": [{
+            "name": "db", "addr": ":5432", "handler": {"type": "tcp"}, "listener": {"type": "tcp"},
+            "forwarder": {"nodes": [{"name": "n", "addr": target}]},
+        }]})
+    };
+    world.create("a", "t", spec("169.254.169.254:80"));
+    world.settle();
+    let accepted = world.full_condition("a", "t", "Accepted");
+    let word = "service db: 169.254.169.254:80 is a cloud's metadata service: no tunnel gets there";
+    assert!(accepted.message.starts_with(word), "{}", accepted.message);
+    world.edit("a", "t", spec("10.0.0.1:80"));
+    world.settle();
+    assert!(!world.full_condition("a", "t", "Accepted").message.contains("no tunnel gets there"));
+    // Behind a chain the far end dials the target.
+    let mut chained = spec("169.254.169.254:80");
+    chained["services"][0]["handler"]["chain"] = json!("c");
+    chained["chains"] = json!([{"name": "c", "hops": [{"name": "h", "nodes": [
+        {"name": "n", "addr": "gw.example:443", "connector": {"type": "http"}, "dialer": {"type": "tcp"}}]}]}]);
+    world.edit("a", "t", chained);
+    world.settle();
+    assert!(!world.full_condition("a", "t", "Accepted").message.contains("no tunnel gets there"));
+}
+
+#[test]
 fn an_invalid_object_says_all_that_is_wrong_with_paths() {
     let mut world = World::default();
     let mut spec = service("nonsense", "/x{", &[]);

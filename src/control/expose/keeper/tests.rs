@@ -66,6 +66,7 @@ fn wishes(namespace: &str, objects: usize) -> Wishes {
         let uid: Arc<str> = name.as_str().into();
         let config = ExposeConfig {
             service: name.into(),
+            traffic: None,
             kind: ServiceType::ClusterIp,
             port: 80,
             udp: false,
