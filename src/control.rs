@@ -19,6 +19,7 @@ mod fleet;
 mod lease;
 mod namespaces;
 mod object;
+mod outage;
 pub mod policy;
 mod queue;
 mod reconcile;
@@ -134,7 +135,8 @@ pub async fn run(
     } else {
         namespaces.iter().cloned().map(Some).collect()
     };
-    let freshness = watch::Freshness::default();
+    let outage = outage::Outage::new(&connection.server);
+    let freshness = watch::Freshness::new(outage.clone());
     let (changes, mut incoming) = mpsc::channel(CHANGES);
     let (news, mut heard) = mpsc::channel(CHANGES);
     let (notes, mut noted) = mpsc::channel(events::WAITING);
@@ -152,6 +154,7 @@ pub async fn run(
     tracing::info!(replica = %names.replica, identity, namespace, "standing for election");
     let (mut candidate, leadership) =
         lease::Candidate::new(client.clone(), namespace, instance, identity, metrics.clone());
+    candidate.meets(outage);
     let mut reporter = report::Reporter::new(client.clone(), names.clone(), metrics.clone());
 
     let (services_wanted, _) = channel::channel(false);
@@ -223,7 +226,11 @@ pub async fn run(
         services: services::Directory::new(scopes.clone()),
         services_wanted: services_wanted.clone(),
         store: store::Store::new(scopes),
-        translator: translate::Translator::new(fronts.clone(), &options.reserved, namespace),
+        translator: translate::Translator::new(
+            fronts.clone(),
+            &options.reserved,
+            (namespace, instance),
+        ),
         policy: options.policy.clone(),
         labels: labelled,
         keeper,
@@ -425,10 +432,18 @@ impl Drop for Up<'_> {
 }
 
 /// An error and its cause. One level: kube's errors have the rest in their text.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+        Some(source) => format!("{error}: {}", words(source)),
+        None => words(error),
+    }
+}
+
+/// The text of an error; of the API server's refusal its own sentence.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
+        _ => error.to_string(),
     }
 }
 

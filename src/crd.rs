@@ -50,6 +50,7 @@ pub fn definition() -> Value {
                     "type": "object",
                     "description": "A WebSocket tunnel: services that listen, written as in a file of GOST.",
                     "required": ["spec"],
+                    "x-kubernetes-validations": rules::of_object(),
                     "properties": {
                         "apiVersion": {"type": "string"},
                         "kind": {"type": "string"},
@@ -74,11 +75,18 @@ pub fn yaml() -> String {
 fn columns() -> Value {
     let column = |name: &str, path: &str, priority: i32| {
         let kind = if name == "Age" { "date" } else { "string" };
-        json!({"name": name, "type": kind, "jsonPath": path, "priority": priority})
+        let mut column = json!({"name": name, "type": kind, "jsonPath": path});
+        // The API server does not store a zero: written, it would be a difference for ever.
+        if priority > 0
+            && let Some(column) = column.as_object_mut()
+        {
+            column.insert("priority".into(), priority.into());
+        }
+        column
     };
     let ready = |field: &str| format!(".status.conditions[?(@.type==\"Ready\")].{field}");
     json!([
-        column("Class", ".spec.className", 0),
+        column("Class", ".status.className", 0),
         column("Listeners", ".status.summary.listeners", 0),
         column("Replicas", ".status.summary.replicas", 0),
         column("Ready", &ready("status"), 0),

@@ -48,6 +48,7 @@
 //! - *association*: datagrams that each have their own destination. *packet*: one with its address.
 //! - *replica*: one process of an installation; all serve. *leader*: the one that writes statuses.
 //! - *exposed*: a service with a Service of its own, on a port that the leader allocates.
+//! - *holder* of an object: the installation that serves it and writes its status.
 //! - *report*: what a replica says that it runs; *fleet*: the replicas that count.
 //! - *pipe*: the byte pump. *relay* only ever means GOST's protocol, *forward* the port forward.
 //!
@@ -64,6 +65,7 @@
 //! | what to type next, by reason | `app::explain::hints` |
 //! | who leads, which replicas count | `control::lease`, `control::fleet` |
 //! | in whose turn Secrets are read, statuses and children written | `control::queue` |
+//! | which installation holds an object | `control::translate::holders`, `control::reconcile::rivals` |
 //! | which port an exposed service has, what leads there | `control::expose` |
 //! | bytes on the wire | [`proto`]; behaviour around them: [`transport`], [`handler`], [`connector`] |
 //! | where tunnels may go | [`net::guard`] |

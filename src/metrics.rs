@@ -46,6 +46,8 @@ pub struct ProcessMetrics {
     pub plan_seconds: Histogram,
     /// `adit_tunnels{class,ready}`: objects by condition Ready.
     pub tunnels: IntGaugeVec,
+    /// `adit_tunnels_held_elsewhere`: objects of a class here that another installation holds.
+    pub tunnels_held_elsewhere: IntGauge,
     /// `adit_listeners{state}`: services by state.
     pub listeners: IntGaugeVec,
     /// `adit_handshakes_total{result}`: WebSocket handshakes before their service is known.
@@ -133,6 +135,7 @@ impl Metrics {
             plan_steps: counters("adit_plan_steps_total", &["kind"])?,
             plan_seconds: Histogram::with_opts(HistogramOpts::from(opts("adit_plan_seconds")))?,
             tunnels: gauges("adit_tunnels", &["class", "ready"])?,
+            tunnels_held_elsewhere: gauge("adit_tunnels_held_elsewhere")?,
             listeners: gauges("adit_listeners", &["state"])?,
             handshakes: counters("adit_handshakes_total", &["result"])?,
             draining: gauge("adit_draining")?,
@@ -156,11 +159,12 @@ impl Metrics {
         metrics.config_last_reload_successful.set(1);
         let build_info = gauges("adit_build_info", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 28] = [
+        let all: [Box<dyn Collector>; 29] = [
             Box::new(build_info),
             Box::new(metrics.plan_steps.clone()),
             Box::new(metrics.plan_seconds.clone()),
             Box::new(metrics.tunnels.clone()),
+            Box::new(metrics.tunnels_held_elsewhere.clone()),
             Box::new(metrics.listeners.clone()),
             Box::new(metrics.handshakes.clone()),
             Box::new(metrics.handshake_seconds.clone()),

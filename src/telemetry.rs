@@ -56,7 +56,7 @@ pub struct LeftOut {
 /// # Errors
 /// If `level` is neither, or a subscriber is already installed.
 pub fn start(level: &str, format: Option<LogFormat>, tenants: bool) -> anyhow::Result<LeftOut> {
-    let filter = EnvFilter::try_new(checked(level)?)?;
+    let filter = EnvFilter::try_new(quiet(checked(level)?))?;
     let format =
         format.unwrap_or(if stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json });
     let lines = Lines::start(stderr(), lines::QUEUE)?;
@@ -145,6 +145,15 @@ impl LeftOut {
 /// The filter, where each part is a level or `target=level`. tracing takes any other word for a
 /// target that alone may speak, so a slip would silence everything. GOST writes `fatal` for the
 /// quietest level.
+/// A filter without the lines of the Kubernetes client on failed requests, unless it asks for them:
+/// each failure is handled, and said where it matters.
+fn quiet(filter: &str) -> String {
+    if filter.contains("kube") {
+        return filter.into();
+    }
+    format!("{filter},kube_client::client::builder=off")
+}
+
 fn checked(level: &str) -> anyhow::Result<&str> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     if level.eq_ignore_ascii_case("fatal") {

@@ -18,6 +18,9 @@ use crate::sidecar::{Inputs, Look};
 pub(super) const NOTHING_TO_RUN: &str =
     "nothing to run: no service is given; write one under `services:`, or give one with -L";
 
+const NOTHING_LEFT: &str = "no service is left: the files are empty, or have none under `services:`; to \
+                            close all, end the process";
+
 /// A configuration that can be read again: when files look different, on SIGHUP, and at an interval
 /// if one is given.
 pub(super) struct Source {
@@ -26,6 +29,8 @@ pub(super) struct Source {
     every: Option<Duration>,
     /// Whether there has to be a service.
     pub some_service: bool,
+    /// Some service runs: a file that became empty is a mistake, as a volume that is not filled yet.
+    runs: bool,
     /// What the files said of the process when it started.
     top: Option<Top>,
     seen: Look,
@@ -44,7 +49,7 @@ impl Source {
     ) -> std::io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
         let seen = Look::default();
-        Ok(Self { inputs, line, every, some_service: false, top: None, seen, hangup })
+        Ok(Self { inputs, line, every, some_service: false, runs: false, top: None, seen, hangup })
     }
 
     /// Reads everything.
@@ -61,6 +66,11 @@ impl Source {
                     let found = Diagnostic::new("", Reason::Invalid, NOTHING_TO_RUN);
                     return Err(ConfigErrors::one(found));
                 }
+                if self.runs && outcome.as_ref().is_ok_and(none) {
+                    let found = Diagnostic::new("", Reason::Invalid, NOTHING_LEFT);
+                    return Err(ConfigErrors::one(found));
+                }
+                self.runs |= outcome.as_ref().is_ok_and(|loaded| !none(loaded));
                 let mut outcome = outcome;
                 if let Ok(loaded) = &mut outcome {
                     let first = self.top.get_or_insert_with(|| loaded.top.clone());

@@ -36,7 +36,13 @@ pub(super) async fn run(args: SelftestArgs) -> anyhow::Result<ExitCode> {
     let tunnels = Tunnels::new(&connection, &namespace);
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     for left in (0..TRIES).rev() {
-        let attempt = Attempt::new(&front, args.class_name.as_deref());
+        let attempt = Attempt::new(&front, args.class_name.as_deref(), args.name.as_deref());
+        if args.name.is_some() {
+            tunnels
+                .delete(&attempt.name)
+                .await
+                .context("a WsTunnel of an earlier test is there")?;
+        }
         if let Err(error) = tunnels.create(&attempt.name, attempt.spec()).await {
             // What was said too late may have been done.
             let _ = tunnels.delete(&attempt.name).await;
@@ -109,8 +115,9 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(front: &'a Front, class: Option<&'a str>) -> Self {
-        let (name, password, word) = (format!("adit-selftest-{}", random()), random(), random());
+    fn new(front: &'a Front, class: Option<&'a str>, name: Option<&str>) -> Self {
+        let name = name.map_or_else(|| format!("adit-selftest-{}", random()), Into::into);
+        let (password, word) = (random(), random());
         Self { front, class, name, password, word, port: rand::random_range(PORTS) }
     }
 
@@ -128,6 +135,9 @@ impl<'a> Attempt<'a> {
         if !is_ready(&object) {
             if port_is_taken(&object) {
                 return Ok(Outcome::PortTaken);
+            }
+            if let Some(advice) = of_class(&object) {
+                bail!("{advice}\nIt was refused:\n{}", explain::tell(&object).0);
             }
             bail!("it was refused:\n{}", explain::tell(&object).0);
         }
@@ -189,6 +199,27 @@ fn is_ready(object: &Object) -> bool {
     object.status.condition("Ready").is_some_and(|condition| condition.status == "True")
 }
 
+/// What to do where no class allows the test: its object is gone when somebody reads this.
+fn of_class(object: &Object) -> Option<String> {
+    let accepted = object.status.condition("Accepted").filter(|c| c.status == "False")?;
+    let of_classes = [
+        Reason::NoClass,
+        Reason::NotAllowedByClass,
+        Reason::HostnameNotAllowed,
+        Reason::PathNotAllowed,
+        Reason::PortNotAllowed,
+        Reason::QuotaExceeded,
+    ];
+    of_classes.iter().find(|reason| reason.as_str() == accepted.reason)?;
+    Some(format!(
+        "the installation's classes do not allow this test, which says nothing against the installation: \
+         name one with --class-name (the chart's value tests.className) that serves namespace {} and \
+         allows listeners ws and tcp, handler http, any hostname, a path /adit-selftest-.., a port of \
+         10000-19999 and a password in the spec; or leave the test out (tests.enabled=false)",
+        object.key.namespace
+    ))
+}
+
 /// Another tunnel or another process has the port of the second service.
 fn port_is_taken(object: &Object) -> bool {
     let taken = [Reason::PortConflict.as_str(), Reason::AddressInUse.as_str()];
@@ -232,7 +263,7 @@ mod tests {
         use crate::config::lower::{LowerContext, lower_tunnel};
         use crate::config::secrets::Secrets;
         let front = Front::parse("ws://h:80", None).unwrap();
-        let spec = serde_json::from_value(Attempt::new(&front, None).spec()).unwrap();
+        let spec = serde_json::from_value(Attempt::new(&front, None, None).spec()).unwrap();
         let secrets = Secrets::default();
         let context = LowerContext::controller("n", &secrets, &[8080, 8443]);
         let lowered = lower_tunnel(&spec, &context).unwrap();

@@ -53,6 +53,10 @@ reasons! {
     PortConflict,
     /// A Service of the name is there, and is not the tunnel's.
     ServiceNameTaken,
+    /// The API server refuses the Service that leads to it: a quota, a policy, a wrong value.
+    ServiceRefused,
+    /// It is being deleted.
+    Deleting,
     /// Every reference was found.
     ResolvedRefs,
     /// A Secret is missing.

@@ -259,6 +259,10 @@ pub struct SelftestArgs {
     /// pod, or of the kubeconfig's context
     #[arg(short, long, value_name = "NS", value_parser = label)]
     pub namespace: Option<String>,
+    /// The WsTunnel's name; by default one that nobody else has. One of that name, which a test that
+    /// was killed left, is deleted first
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    pub name: Option<String>,
     /// className of the WsTunnel; by default none, and so the default class
     #[arg(long, value_name = "NAME")]
     pub class_name: Option<String>,

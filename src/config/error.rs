@@ -72,6 +72,13 @@ impl ConfigErrors {
         self.0.first().map_or(Reason::Invalid, |d| d.reason)
     }
 
+    /// Those about an entry, by its path: `services[1]`.
+    pub fn about(&self, entry: &str) -> Vec<&Diagnostic> {
+        let of_it = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        let about = |d: &&Diagnostic| d.path.strip_prefix(entry).is_some_and(of_it);
+        self.0.iter().filter(about).collect()
+    }
+
     /// The same errors inside something larger, as [`Diagnostic::within`].
     #[must_use]
     pub fn within(self, whole: &str) -> Self {

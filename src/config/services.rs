@@ -12,6 +12,8 @@ pub enum ServiceState {
     Known(Vec<ServicePort>),
     /// There is none of the name.
     Missing,
+    /// It is of type ExternalName: another name for this one, and no endpoints.
+    External(String),
     /// Nobody knows yet: why.
     Unread(String),
 }
@@ -23,6 +25,8 @@ pub struct ServicePort {
     pub name: String,
     /// Its number.
     pub number: u16,
+    /// Datagrams: its protocol is UDP.
+    pub udp: bool,
     /// The endpoints that are ready.
     pub ready: BTreeSet<SocketAddr>,
 }

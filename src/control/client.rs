@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     pub(super) client: Client,
     host: Option<String>,
+    /// Its URL, for people.
+    pub(super) server: String,
     namespace: String,
 }
 
@@ -39,9 +41,10 @@ impl Connection {
         // Writes have a back-off of their own, an object each; the client's would hold up all.
         config.default_retry = false;
         let host = config.cluster_url.host().map(Into::into);
+        let server = config.cluster_url.to_string();
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(config_error)?;
-        Ok(Self { client, host, namespace })
+        Ok(Self { client, host, server, namespace })
     }
 
     /// The namespace of names that are written without one: that of the kubeconfig's context, or of

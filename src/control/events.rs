@@ -132,7 +132,8 @@ mod tests {
     fn a_new_object_that_waits_is_no_event() {
         let noted = |before: Status, status: Status| {
             let key = Key { namespace: "a".into(), name: "t".into() };
-            notes(&Written { key, uid: "u".into(), before, status }).map(|note| note.reason)
+            notes(&Written { key, uid: "u".into(), asks: false, before, status })
+                .map(|note| note.reason)
         };
         let new = || ready("Unknown", "Pending");
         assert_eq!(noted(new(), ready("False", "Pending")), None);
@@ -157,7 +158,7 @@ mod tests {
         ] {
             let key = Key { namespace: "a".into(), name: "t".into() };
             let (before, status) = (ready("False", before), ready("False", now));
-            let note = notes(&Written { key, uid: "u".into(), before, status });
+            let note = notes(&Written { key, uid: "u".into(), asks: false, before, status });
             assert_eq!(note.map(|note| note.reason).as_deref(), noted, "{now}");
         }
     }

@@ -14,6 +14,6 @@ pub(crate) use allocate::{Allocation, Slot, Want};
 pub(crate) use children::Exposed;
 pub(super) use children::LABEL;
 pub(super) use keeper::Keeper;
-pub(crate) use keeper::{Standing, Standings};
+pub(crate) use keeper::{Balancers, Standing, Standings};
 pub(super) use observed::{ChildNews, watched_services, watched_slices};
 pub(super) use wish::wishes;

@@ -46,6 +46,8 @@ pub(super) struct PodView {
     app: Option<[Arc<str>; 2]>,
     /// Its containers ended and will not start again.
     over: bool,
+    /// The Node that it runs on.
+    node: Option<Arc<str>>,
     /// Its own addresses.
     ips: Vec<IpAddr>,
     /// Those of its host.
@@ -71,6 +73,7 @@ impl PodView {
                 .any(|c| c.type_ == "Ready" && c.status == "True"),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             app: app(pod),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(Into::into),
             over: matches!(phase, Some("Succeeded" | "Failed")),
             ips: parsed(pod_ips.map(|ip| &ip.ip).chain(pod_ip)),
             hosts: parsed(host_ips.map(|ip| &ip.ip).chain(host_ip)),
@@ -132,6 +135,8 @@ pub(crate) struct Fleet {
 pub(crate) struct Member {
     /// The Pod.
     pub(crate) pod: report::Pod,
+    /// The Node that it runs on: kube-proxy goes by it.
+    pub(crate) node: Option<Arc<str>>,
     /// The Pod's namespace.
     pub(crate) namespace: Arc<str>,
     /// Its addresses.
@@ -343,6 +348,7 @@ impl Roster {
             let seen = self.pods.get(&pod.name).filter(|p| p.uid == pod.uid && !p.over)?;
             Some(Member {
                 pod: pod.clone(),
+                node: seen.node.clone(),
                 namespace: seen.key.namespace.clone(),
                 ips: seen.ips.clone(),
                 ready: seen.ready,

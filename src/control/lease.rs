@@ -17,6 +17,7 @@ use kube::api::{Api, PostParams};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::outage::Outage;
 use crate::metrics::Metrics;
 use election::{DEADLINE, Election, RETRY, Record};
 pub(super) use leadership::{Fenced, Leadership};
@@ -35,7 +36,10 @@ pub(super) struct Candidate {
     /// What else the Lease had when it was last read: labels of others stay.
     meta: ObjectMeta,
     term: watch::Sender<Option<Instant>>,
+    /// The number of the term that was told last.
+    told: u64,
     failing: bool,
+    outage: Outage,
     metrics: Metrics,
 }
 
@@ -56,10 +60,17 @@ impl Candidate {
             election: Election::new(identity),
             meta: ObjectMeta::default(),
             term,
+            told: 0,
             failing: false,
+            outage: Outage::new(""),
             metrics,
         };
         (candidate, Leadership::new(leadership))
+    }
+
+    /// Shares what it knows of the API server with others.
+    pub(super) fn meets(&mut self, outage: Outage) {
+        self.outage = outage;
     }
 
     /// Whether it holds the Lease now.
@@ -205,11 +216,14 @@ impl Candidate {
         }
     }
 
-    /// Publishes what is known: everybody hears of a won or lost term, renewals are silent.
+    /// Publishes what is known: everybody hears of a won or lost term, also of one that was lost and
+    /// won again since; renewals are silent.
     fn tell(&mut self) {
         let term = self.election.term(Instant::now());
+        let terms = self.election.terms();
+        let another = std::mem::replace(&mut self.told, terms) != terms;
         self.term.send_if_modified(|before| {
-            let changed = before.is_some() != term.is_some();
+            let changed = before.is_some() != term.is_some() || another && term.is_some();
             if changed {
                 let (lease, leads) = (&self.name, term.is_some());
                 tracing::info!(lease, leads, "this replica {}", said(leads));
@@ -221,6 +235,7 @@ impl Candidate {
     }
 
     fn worked(&mut self) {
+        self.outage.ends();
         if std::mem::take(&mut self.failing) {
             tracing::info!(lease = self.name, "the Lease can be used again");
         }
@@ -233,6 +248,12 @@ impl Candidate {
         };
         if status.is_some_and(|status| status.is_forbidden()) {
             self.metrics.kube_denied.with_label_values(&[verb, "leases"]).inc();
+        }
+        // An outage has its line already; who leads is told elsewhere.
+        if status.is_none() {
+            self.outage.begins(&super::chain(error));
+            tracing::debug!(lease = self.name, error = %super::chain(error), "no use of the Lease");
+            return;
         }
         let advice = match status.map(|status| status.code) {
             Some(403) => {

@@ -155,6 +155,12 @@ impl Policy {
         }
     }
 
+    /// The names of those that serve a namespace.
+    pub fn names_for(&self, namespace: &str, labels: &Labels) -> Vec<&str> {
+        let serving = self.classes.iter().filter(|class| class.serves(namespace, labels));
+        serving.map(|class| class.name.as_str()).collect()
+    }
+
     /// The classes, in the order of the file.
     pub fn classes(&self) -> impl Iterator<Item = &Arc<Class>> {
         self.classes.iter()

@@ -161,6 +161,11 @@ where
         entry.waiting.as_ref().or(entry.running.as_ref().map(|run| &run.work))
     }
 
+    /// What runs of a key.
+    pub(super) fn under_way(&self, key: &K) -> Option<&T> {
+        self.entries.get(key)?.running.as_ref().map(|run| &run.work)
+    }
+
     /// What waits of a key.
     pub(super) fn waiting(&self, key: &K) -> Option<&T> {
         self.entries.get(key)?.waiting.as_ref()

@@ -4,6 +4,7 @@ mod agenda;
 pub(super) mod counted;
 mod look;
 mod parts;
+mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -33,6 +34,7 @@ use crate::metrics::Metrics;
 use agenda::Agenda;
 use counted::Counted;
 pub(super) use parts::Parts;
+use rivals::Rivals;
 
 /// Between looks at all objects when nothing happens: certificates end by themselves.
 const LOOK: Duration = Duration::from_secs(60);
@@ -40,6 +42,10 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How long the first translation waits for what objects refer to, since the start: an API server
 /// that does not give it must not keep the other objects from serving.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// After a status that was not written, before it is looked at again: what another wrote instead
+/// comes by the watch, mostly sooner.
+const CONFLICT: Duration = Duration::from_secs(1);
 
 /// Everything that the loop owns.
 pub(super) struct Reconciler {
@@ -57,6 +63,8 @@ pub(super) struct Reconciler {
     governed: bool,
     /// Until when newer classes wait for the certificates that they name.
     governs_by: Option<Instant>,
+    /// Other installations.
+    rivals: Rivals,
     /// What was last said of the default certificates of classes that cannot be used, by class.
     unusable: Unusable,
     writer: Writer,
@@ -199,11 +207,18 @@ impl Reconciler {
                     agenda.look = None;
                     if std::mem::take(&mut agenda.all) {
                         self.look_at_all();
+                        if self.look_at_rivals() {
+                            agenda.changed();
+                        }
                     } else {
                         self.look_at_touched();
                     }
                 }
                 written = self.writer.next() => {
+                    if written.is_none() {
+                        agenda.look_by(Instant::now() + CONFLICT);
+                        agenda.all = true;
+                    }
                     self.written(written);
                     if *self.withdrawal.borrow() {
                         agenda.look_soon(true);
@@ -266,7 +281,7 @@ impl Reconciler {
 
     /// Takes a change in; whether it may change what runs.
     fn change(&mut self, change: Change<Object>) -> bool {
-        let matters = self.store.matters(&change, !self.leads);
+        let matters = self.store.matters(&change, !self.leads) || self.changes_hands(&change);
         match &change {
             Change::Applied(object) => {
                 self.writer.seen(object);
@@ -291,6 +306,13 @@ impl Reconciler {
         matters
     }
 
+    /// Whether another installation takes the object, or gives it up.
+    fn changes_hands(&self, change: &Change<Object>) -> bool {
+        let Change::Applied(new) = change else { return false };
+        let holders = self.translator.holders();
+        self.store.get(&new.key).is_some_and(|old| holders.have(old) != holders.have(new))
+    }
+
     /// Leadership was won or lost: who wins begins with what is stored and rewrites nothing of it.
     fn lead(&mut self) {
         self.leads = self.leadership.still_leader();
@@ -298,8 +320,11 @@ impl Reconciler {
         self.translator.lead(self.leads);
         self.writer.forget();
         self.keeper.forget();
+        self.rivals = Rivals::default();
+        self.translator.outlive(Default::default());
         if !self.leads {
             self.metrics.tunnels.reset();
+            self.metrics.tunnels_held_elsewhere.set(0);
         }
         // Claims are taken over from the statuses before any is granted anew.
         if self.complete() {

@@ -22,8 +22,10 @@ pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 #[derive(Clone, Debug)]
 pub(super) struct Front {
     key: Key,
-    /// Names and numbers.
-    ports: Vec<(String, u16)>,
+    /// Names, numbers, and whether they are for datagrams.
+    ports: Vec<(String, u16, bool)>,
+    /// The name that it stands for, of type ExternalName.
+    external: Option<String>,
 }
 
 /// What is kept of an EndpointSlice.
@@ -57,12 +59,15 @@ impl Front {
     fn read(service: &Service) -> Self {
         let spec = service.spec.as_ref();
         // A name outside of the cluster has no endpoints that anybody knows.
-        let spec = spec.filter(|spec| spec.type_.as_deref() != Some("ExternalName"));
+        let outside = spec.filter(|spec| spec.type_.as_deref() == Some("ExternalName"));
+        let external = outside.map(|spec| spec.external_name.clone().unwrap_or_default());
+        let spec = spec.filter(|_| external.is_none());
         let ports = spec.and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
         let ports = ports.filter_map(|port| {
-            Some((port.name.clone().unwrap_or_default(), u16::try_from(port.port).ok()?))
+            let udp = port.protocol.as_deref() == Some("UDP");
+            Some((port.name.clone().unwrap_or_default(), u16::try_from(port.port).ok()?, udp))
         });
-        Self { key: Key::of(service), ports: ports.collect() }
+        Self { key: Key::of(service), ports: ports.collect(), external }
     }
 }
 
@@ -139,13 +144,15 @@ impl Directory {
             ),
             Some(front) if !front.ports.is_empty() => {
                 let slices = behind.get(key).map(Vec::as_slice).unwrap_or_default();
-                let ports = front.ports.iter().map(|(name, number)| ServicePort {
+                let ports = front.ports.iter().map(|(name, number, udp)| ServicePort {
                     name: name.clone(),
                     number: *number,
+                    udp: *udp,
                     ready: ready(slices, name),
                 });
                 ServiceState::Known(ports.collect())
             }
+            Some(Front { external: Some(name), .. }) => ServiceState::External(name.clone()),
             _ => ServiceState::Missing,
         };
         let named = wanted
@@ -242,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_outside_of_the_cluster_is_no_service() {
+    fn a_name_outside_of_the_cluster_is_known_as_one() {
         let service = json!({"metadata": {"name": "db", "namespace": "a"},
             "spec": {"type": "ExternalName", "externalName": "x.example", "ports": [{"port": 1}]}});
         let front = Front::read(&serde_json::from_value(service).unwrap());
         let mut directory = Directory::new(vec![None]);
         directory.services(Change::Listed { scope: 0, objects: vec![front] });
         directory.slices(Change::Listed { scope: 0, objects: Vec::new() });
-        assert_eq!(state(&directory), ServiceState::Missing);
+        assert_eq!(state(&directory), ServiceState::External("x.example".into()));
     }
 }

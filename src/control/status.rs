@@ -8,6 +8,7 @@ mod bounded;
 mod condition;
 mod exposure;
 mod fold;
+mod guarded;
 mod model;
 mod report;
 mod resolved;
@@ -18,18 +19,21 @@ pub(crate) use condition::{ACCEPTED, READY};
 pub(crate) use model::{Condition, Listener, Status};
 
 use super::claim::Ledger;
-use super::expose::{Allocation, Slot, Standings};
+use super::expose::{Allocation, Balancers, Slot, Standings};
 use super::fleet::{Fleet, Replica};
 use super::object::Object;
 use super::report::Entry;
-use super::translate::{Good, Verdict};
+use super::translate::{LEFT_OUT, Verdict};
 use crate::base::{Reason, ServiceKey};
-use crate::config::error::ConfigErrors;
+use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::engine::{ServiceState, Snapshot};
 use condition::{Finding, conditions, truncate};
 use fold::{Doing, Fold, Seen, Wanted};
 use model::Summary;
 use report::Report;
+
+/// The most conditions of an object, as the schema has it.
+const MOST_CONDITIONS: usize = 8;
 
 /// What a status is made of.
 pub(crate) struct Facts<'a> {
@@ -45,12 +49,20 @@ pub(crate) struct Facts<'a> {
     pub(crate) ports: &'a Allocation,
     /// How Services stand.
     pub(crate) standings: &'a Standings,
+    /// Where Services are reached from outside of the cluster.
+    pub(crate) balancers: &'a Balancers,
+    /// Which targets the guard refuses.
+    pub(crate) denies: &'a guarded::Denies<'a>,
     /// The ports of the front sockets.
     pub(crate) fronts: &'a [u16],
     /// The other replicas.
     pub(crate) fleet: &'a Fleet,
     /// What this replica is called.
     pub(crate) replica: &'a str,
+    /// The installation, as [`Status::controller`](model::Status) has it.
+    pub(crate) installation: &'a str,
+    /// The class that serves the object.
+    pub(crate) class: Option<&'a str>,
     /// A digest of the Secrets that the object names, as this replica has read them.
     pub(crate) secrets: Option<&'a str>,
 }
@@ -85,25 +97,36 @@ impl<'a> Facts<'a> {
                 }
             })
             .collect();
-        if good.is_none() {
+        if good.is_none() && !matches!(self.verdict, Verdict::Deleting) {
             let kept = before.listeners.iter().filter(|old| running > 0 || self.keeps_port(old));
             listeners.extend(kept.map(|old| self.elsewhere(old, now)));
         }
-        let of = if good.is_some() { reports.len() } else { self.declared() };
+        if let Verdict::Rejected { errors, .. } = self.verdict {
+            let known: Vec<String> = listeners.iter().map(|l| l.name.clone()).collect();
+            let more = self.left_out(errors, &known, before, now);
+            listeners.extend(more);
+        }
+        let of =
+            if good.is_some_and(|good| !good.is_part()) { reports.len() } else { self.declared() };
+        let mut own =
+            conditions(&self.findings(&reports, running), &before.conditions, generation, now);
+        // Types that somebody else may add stay, as the API conventions have it.
+        let known = own.iter().map(|c| c.kind.clone()).collect::<Vec<_>>();
+        let others = before.conditions.iter().filter(|c| !known.contains(&c.kind));
+        own.extend(others.cloned());
+        own.truncate(MOST_CONDITIONS);
         let status = Status {
             observed_generation: Some(generation),
             listeners,
-            addresses: reports.iter().filter_map(|report| self.hostname(report)).collect(),
+            addresses: reports.iter().flat_map(|report| self.reached_at(report)).collect(),
             summary: Some(Summary {
                 listeners: format!("{serving}/{of}"),
                 replicas: format!("{running}/{}", self.replicas()),
             }),
-            conditions: conditions(
-                &self.findings(&reports, running),
-                &before.conditions,
-                generation,
-                now,
-            ),
+            conditions: own,
+            class_name: self.class.map(Into::into),
+            controller: self.class.map(|_| self.installation.into()),
+            contender: None,
         };
         Some(status.bounded())
     }
@@ -149,7 +172,7 @@ impl<'a> Facts<'a> {
 
     fn wanted(&self) -> Wanted {
         match self.verdict {
-            Verdict::Rejected { .. } => Wanted::Before(self.object.generation),
+            Verdict::Rejected { .. } => Wanted::UpTo(self.object.generation),
             _ => Wanted::Newest(self.object.generation),
         }
     }
@@ -207,6 +230,40 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The services of a refused spec of which nothing else is said: each with its own mistakes.
+    fn left_out(
+        &self,
+        errors: &ConfigErrors,
+        known: &[String],
+        before: &Status,
+        now: Timestamp,
+    ) -> Vec<Listener> {
+        let services = self.object.spec.as_ref().map_or(&[][..], |spec| &spec.config.services);
+        let unknown = services.iter().enumerate().filter(|(_, s)| !known.contains(&s.name));
+        let listener = |(i, service): (usize, &crate::config::raw::Service)| {
+            let own = errors.about(&format!("services[{i}]"));
+            let accepted = match own.as_slice() {
+                [] => rejected(errors),
+                [first, ..] => Finding::not(first.reason, all(&own)),
+            };
+            let programmed = Finding::not(Reason::Pending, LEFT_OUT);
+            let findings = [accepted, Finding::unknown(), programmed];
+            let old = before.listener(&service.name);
+            // Its Service stays, and so does the port of the Pods.
+            let kept = old.filter(|old| self.keeps_port(old)).cloned().unwrap_or_default();
+            let old = old.map(|l| &*l.conditions).unwrap_or_default();
+            let fold =
+                self.fold(&service.name, None, Doing::Behind("it does not run this object".into()));
+            Listener {
+                name: service.name.clone(),
+                replicas: fold.text(),
+                conditions: conditions(&findings, old, self.object.generation, now),
+                ..kept
+            }
+        };
+        unknown.map(listener).collect()
+    }
+
     /// How a service does everywhere; `port`: the one that its EndpointSlices lead to.
     fn fold(&self, service: &str, port: Option<u16>, own: Doing) -> Fold {
         let others = self.fleet.others.iter().map(|replica| {
@@ -229,14 +286,31 @@ impl<'a> Facts<'a> {
         );
         match self.verdict {
             Verdict::Valid(good) => {
-                [accepted(good, reports), resolved::of_object(reports), self.programmed(reports)]
+                let mut notes = guarded::notes(good, self.denies);
+                notes.extend(good.warnings.iter().cloned());
+                [accepted(&notes, reports), resolved::of_object(reports), self.programmed(reports)]
             }
             Verdict::Suspended { errors, .. } => suspended(errors.as_ref()),
+            Verdict::Rejected { errors, previous: Some(good) } if good.is_part() => {
+                let names = good.left_out.iter().map(|name| &**name).collect::<Vec<_>>();
+                let words = format!(
+                    "of the spec runs what is valid by itself, without {}; see condition Accepted",
+                    names.join(", ")
+                );
+                let partial = Finding::not(Reason::Partial, words);
+                [rejected(errors), resolved::of_object(reports), partial]
+            }
             Verdict::Rejected { errors, previous } if previous.is_some() || running > 0 => {
                 [rejected(errors), Finding::unknown(), self.using_previous(running)]
             }
             Verdict::Rejected { errors, .. } => [rejected(errors), Finding::unknown(), programmed],
             Verdict::Foreign => [Finding::unknown(), Finding::unknown(), Finding::unknown()],
+            Verdict::Deleting => {
+                let words = "it is being deleted and serves nobody; a finalizer of somebody else keeps \
+                             the object: see metadata.finalizers";
+                let deleting = Finding::not(Reason::Deleting, words);
+                [Finding::is(Reason::Accepted, ""), Finding::is(Reason::ResolvedRefs, ""), deleting]
+            }
         }
     }
 
@@ -249,6 +323,9 @@ impl<'a> Facts<'a> {
         });
         let messages = messages.collect::<Vec<_>>().join("; ");
         let first = failed.clone().next().map(|report| report.findings[2].reason);
+        if first.is_some() && failed.clone().all(|report| report.findings[2].is_not_yet()) {
+            return Finding::not_yet(messages);
+        }
         match first {
             None => {
                 let notes = reports.iter().filter_map(|report| self.unrouted(report));
@@ -302,17 +379,26 @@ fn suspended(errors: Option<&ConfigErrors>) -> [Finding; 3] {
     }
 }
 
-fn accepted(good: &Good, reports: &[Report<'_>]) -> Finding {
+fn accepted(notes: &[String], reports: &[Report<'_>]) -> Finding {
     let refused = reports.iter().filter(|report| !report.findings[0].good());
     let Some(first) = refused.clone().next() else {
-        return Finding::is(Reason::Accepted, truncate(&good.warnings.join("; ")));
+        return Finding::is(Reason::Accepted, truncate(&notes.join("; ")));
     };
     let messages =
         refused.map(|report| format!("service {}: {}", report.name, report.findings[0].message));
     Finding::not(first.findings[0].reason, messages.collect::<Vec<_>>().join("; "))
 }
 
+/// The first error, and how many more there are: the services have all of them.
 fn rejected(errors: &ConfigErrors) -> Finding {
-    let messages = errors.0.iter().map(ToString::to_string).collect::<Vec<_>>();
-    Finding::not(errors.reason(), messages.join("; "))
+    let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
+    let message = match errors.0.len() {
+        0 | 1 => first,
+        all => format!("{first} (+{} more)", all - 1),
+    };
+    Finding::not(errors.reason(), message)
+}
+
+fn all(errors: &[&Diagnostic]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

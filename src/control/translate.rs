@@ -6,7 +6,9 @@
 
 mod admission;
 mod allocated;
+pub(crate) mod holders;
 mod judged;
+mod part;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,15 +22,15 @@ use super::expose::{Allocation, Slot};
 use super::object::{Key, Object};
 use super::policy::quota::{Beyond, Counts};
 use super::policy::{Class, Labels, Policy, Selected};
-use super::status::ACCEPTED;
 use crate::base::{ListenAddr, Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::References;
 use crate::config::model::{ExposeConfig, ServiceConfig};
-use crate::config::secrets::{ClassCertificate, Kept, Secrets};
+use crate::config::secrets::{Kept, Secrets};
 use crate::config::services::Services;
 use crate::engine::{Claim, Desired, ServiceState, Snapshot};
 use admission::Rules;
+use holders::Holders;
 use judged::{Judged, Sight};
 
 /// `spec.drain.timeout` when it is not set.
@@ -40,8 +42,10 @@ const CLOSED: Duration = Duration::from_secs(30);
 /// What shall become of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// Another class: nothing is run and nothing is written.
+    /// Another installation holds it: nothing is run and nothing is written.
     Foreign,
+    /// It is being deleted, and somebody's finalizer keeps it.
+    Deleting,
     /// It runs as its spec says.
     Valid(Arc<Good>),
     /// `spec.suspend`: nothing runs.
@@ -55,7 +59,8 @@ pub(crate) enum Verdict {
     Rejected {
         /// What is wrong.
         errors: ConfigErrors,
-        /// What goes on running, if this process ever ran it and its class still allows it.
+        /// What goes on running: what this process ran before, as far as its class still allows it,
+        /// or else what is valid by itself of the spec.
         previous: Option<Arc<Good>>,
     },
 }
@@ -73,6 +78,9 @@ pub(crate) struct Good {
     pub(crate) generation: i64,
     /// What is known of references, by service.
     pub(crate) references: BTreeMap<Arc<str>, References>,
+    /// The services of the spec that are not among these, since they are wrong; the others are valid
+    /// by themselves, and nothing ran before.
+    pub(crate) left_out: Vec<Arc<str>>,
     /// What is allowed but worth a word.
     pub(crate) warnings: Vec<String>,
     /// How long tunnels may go on when a service goes.
@@ -83,7 +91,18 @@ pub(crate) struct Good {
 pub(crate) const NOT_RESOLVED: &str =
     "it serves nobody until what it refers to is there; see condition ResolvedRefs";
 
+/// What is said of an exposed service that has no port yet.
+pub(crate) const ALLOCATING: &str = "its port is being allocated";
+
+/// What is said of a service that is wrong, where others of its object run.
+pub(crate) const LEFT_OUT: &str = "it is not valid; see condition Accepted";
+
 impl Good {
+    /// Only a part of a spec that is refused.
+    pub(crate) fn is_part(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// The services that must not serve, since something that they refer to is missing.
     pub(crate) fn closed(&self) -> impl Iterator<Item = (&Arc<str>, &References)> + Clone {
         self.references.iter().filter(|(_, references)| !references.missing.is_empty())
@@ -91,11 +110,19 @@ impl Good {
 }
 
 impl Verdict {
+    /// Nobody here has its class: another installation may, and then says so.
+    pub(crate) fn is_classless(&self) -> bool {
+        matches!(self, Self::Rejected { errors, previous: None } if errors.reason() == Reason::NoClass)
+    }
+
     /// What runs of the object.
     pub(crate) fn running(&self) -> Option<&Arc<Good>> {
         match self {
             Self::Valid(good) | Self::Rejected { previous: Some(good), .. } => Some(good),
-            Self::Foreign | Self::Suspended { .. } | Self::Rejected { previous: None, .. } => None,
+            Self::Foreign
+            | Self::Deleting
+            | Self::Suspended { .. }
+            | Self::Rejected { previous: None, .. } => None,
         }
     }
 
@@ -134,6 +161,8 @@ pub(crate) struct Translator {
     release: Arc<str>,
     policy: Arc<Policy>,
     labels: Arc<Labels>,
+    /// Which other installations hold objects.
+    holders: Holders,
     /// By uid: validating again what did not change would make each event cost as much as all.
     seen: HashMap<Arc<str>, Seen>,
     /// Who holds what.
@@ -149,6 +178,8 @@ struct Seen {
     current: Judged,
     /// The last valid spec, if that is another one.
     last: Option<Judged>,
+    /// What is valid of a spec that is not, once that was looked for.
+    part: Option<Option<Judged>>,
     /// What TLS Secrets, and the class's, held when they were last used.
     kept: Kept,
     /// What services ran as, and the digest of their claims: one that is closed keeps its address.
@@ -159,13 +190,18 @@ struct Seen {
 type Ran = BTreeMap<Arc<str>, (Arc<ServiceConfig>, Arc<str>)>;
 
 impl Translator {
-    /// A translator without memories, for a process of a release in this namespace with these front
-    /// ports, and with these of its own besides.
-    pub(crate) fn new(fronts: Vec<u16>, reserved: &[u16], release: &str) -> Self {
+    /// A translator without memories, for a process of an instance in the namespace of its release,
+    /// with these front ports, and with these of its own besides.
+    pub(crate) fn new(
+        fronts: Vec<u16>,
+        reserved: &[u16],
+        (release, instance): (&str, &str),
+    ) -> Self {
         let own = fronts.iter().chain(reserved).copied().collect();
         let (policy, ports) = (Arc::new(Policy::built_in()), Allocation::new(own));
         let (labels, seen, ledger) = Default::default();
-        Self { fronts, release: release.into(), policy, labels, seen, ledger, ports }
+        let holders = Holders::new(release, instance);
+        Self { fronts, release: release.into(), policy, labels, holders, seen, ledger, ports }
     }
 
     /// The process leads from now on, or does not any more.
@@ -177,11 +213,27 @@ impl Translator {
     /// Goes by these classes and these labels of namespaces from the next translation on.
     pub(crate) fn govern(&mut self, policy: Arc<Policy>, labels: Arc<Labels>) {
         (self.policy, self.labels) = (policy, labels);
+        self.seen.values_mut().for_each(|seen| seen.part = None);
     }
 
     /// Whether an object is of one of the classes.
     pub(crate) fn is_ours(&self, object: &Object) -> bool {
-        self.policy.class(object.class.as_deref()).is_some()
+        self.class_of(object).is_some()
+    }
+
+    /// The class that serves an object; none does where another installation holds it.
+    pub(crate) fn class_of(&self, object: &Object) -> Option<&Arc<Class>> {
+        self.holders.class(&self.policy, object)
+    }
+
+    /// Which installations hold objects.
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// Takes these for gone, and only these: what they held may be served here.
+    pub(crate) fn outlive(&mut self, gone: BTreeSet<holders::Place>) {
+        self.holders.gone = gone;
     }
 
     /// The classes.
@@ -209,7 +261,7 @@ impl Translator {
     /// The Secrets that an object uses: those that it names, and that of its class if a listener has
     /// nothing else to show.
     pub(crate) fn used_by(&self, object: &Object) -> impl Iterator<Item = Key> {
-        let class = self.policy.class(object.class.as_deref()).filter(|_| object.shows_default());
+        let class = self.class_of(object).filter(|_| object.shows_default());
         object.secrets().chain(class.and_then(|class| self.default_certificate(class)))
     }
 
@@ -244,14 +296,24 @@ impl Translator {
             if object.deleting {
                 // Gone for traffic; only somebody's finalizer keeps the object.
                 self.ledger.keep_services(object, &HashSet::new());
+                if self.holders.is_own(object) {
+                    outcome.verdicts.insert(object.key.clone(), Verdict::Deleting);
+                }
                 continue;
             }
             let verdict = match policy.select(object.class.as_deref()) {
-                Selected::Foreign => self.abandoned(object),
-                Selected::None => admission::no_class(),
+                _ if self.holders.have(object) => {
+                    self.seen.remove(&object.uid);
+                    Verdict::Foreign
+                }
+                Selected::Foreign | Selected::None => {
+                    self.seen.remove(&object.uid);
+                    let names = policy.names_for(&object.key.namespace, &self.labels);
+                    admission::no_class(object.class.as_deref(), &names)
+                }
                 Selected::Class(class) => {
                     let beyond = beyond.get(&*object.uid);
-                    let verdict = self.verdict(object, class, beyond);
+                    let verdict = self.verdict(object, class, beyond, outside);
                     self.desire(object, class, &verdict, &mut outcome.services);
                     verdict
                 }
@@ -266,19 +328,6 @@ impl Translator {
         self.seen.retain(|uid, _| uids.contains(&**uid));
         self.ledger.keep_objects(&uids);
         outcome
-    }
-
-    /// An object of a class that is not ours. Was it until now, that is said once: nobody else may
-    /// ever write to it again.
-    fn abandoned(&mut self, object: &Object) -> Verdict {
-        if self.seen.contains_key(&object.uid) {
-            let said = object.status.condition(ACCEPTED);
-            if said.is_none_or(|said| said.reason != Reason::NoClass.as_str()) {
-                return admission::gone_class(object.class.as_deref().unwrap_or_default());
-            }
-            self.seen.remove(&object.uid);
-        }
-        Verdict::Foreign
     }
 
     /// Notes who was given what by the plan behind `snapshot`.
@@ -315,7 +364,7 @@ impl Translator {
     ) -> HashMap<Arc<str>, Beyond> {
         let mut namespaces: BTreeMap<&str, Vec<(&Object, &Class)>> = BTreeMap::new();
         for object in objects.filter(|object| !object.deleting) {
-            let Selected::Class(class) = policy.select(object.class.as_deref()) else { continue };
+            let Some(class) = self.holders.class(policy, object) else { continue };
             self.look(object, class, outside);
             namespaces.entry(&object.key.namespace).or_default().push((object, class));
         }
@@ -334,17 +383,18 @@ impl Translator {
     }
 
     fn look(&mut self, object: &Object, class: &Class, outside: Outside<'_>) {
-        let certificate = class.default_certificate.as_ref().map(|name| ClassCertificate {
-            class: &class.name,
-            state: outside.secrets.find(&self.release, name),
-        });
+        let sight = Sight::new(object, class, outside, (&self.release, &self.fronts));
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
-        let (namespace, tunnel) = (&*object.key.namespace, &*object.key.name);
-        let (fronts, limits) = (&*self.fronts, &class.limits);
-        seen.look(object, &Sight { outside, namespace, tunnel, fronts, limits, certificate });
+        seen.look(object, &sight);
     }
 
-    fn verdict(&mut self, object: &Object, class: &Class, beyond: Option<&Beyond>) -> Verdict {
+    fn verdict(
+        &mut self,
+        object: &Object,
+        class: &Class,
+        beyond: Option<&Beyond>,
+        outside: Outside<'_>,
+    ) -> Verdict {
         let namespace = &*object.key.namespace;
         let seen = self.seen.entry(object.uid.clone()).or_insert_with(|| Seen::new(object));
         let rules = Rules { class, namespace, labels: &self.labels, fronts: &self.fronts };
@@ -363,7 +413,12 @@ impl Translator {
             Err(errors) => {
                 // What was suspended did not run, and a mistake does not start it.
                 let ran = seen.last.as_ref().is_some_and(|last| !last.is_suspended());
-                Verdict::Rejected { errors, previous: ran.then(previous).flatten() }
+                let mut previous = ran.then(previous).flatten();
+                if seen.last.is_none() && beyond.is_none() {
+                    let sight = Sight::new(object, class, outside, (&self.release, &self.fronts));
+                    previous = seen.valid_part(&sight, &rules);
+                }
+                Verdict::Rejected { errors, previous }
             }
         }
     }

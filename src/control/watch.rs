@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::object::Key;
+use super::outage::Outage;
 use crate::metrics::Metrics;
 pub(super) use kind::{
     Kind, Metadata, Source, Whole, namespaces, pods, reports, resource, tunnels,
@@ -54,13 +55,21 @@ pub(super) enum Change<O> {
 }
 
 /// When the API server last answered each watch.
-#[derive(Clone, Default)]
-pub(super) struct Freshness(Arc<Mutex<BTreeMap<usize, (&'static str, Instant)>>>);
+#[derive(Clone)]
+pub(super) struct Freshness {
+    places: Arc<Mutex<BTreeMap<usize, (&'static str, Instant)>>>,
+    outage: Outage,
+}
 
 impl Freshness {
+    /// No watch has a place yet.
+    pub(super) fn new(outage: Outage) -> Self {
+        Self { places: Arc::default(), outage }
+    }
+
     /// A place for one more watch, whose clock starts now.
     fn place(&self, kind: &'static str) -> usize {
-        let mut places = self.0.lock();
+        let mut places = self.places.lock();
         let place = places.last_key_value().map_or(0, |(last, _)| last + 1);
         places.insert(place, (kind, Instant::now()));
         place
@@ -68,19 +77,20 @@ impl Freshness {
 
     /// The watch is none any more.
     fn leave(&self, place: usize) {
-        self.0.lock().remove(&place);
+        self.places.lock().remove(&place);
     }
 
     fn answered(&self, place: usize) {
-        if let Some((_, last)) = self.0.lock().get_mut(&place) {
+        if let Some((_, last)) = self.places.lock().get_mut(&place) {
             *last = Instant::now();
         }
+        self.outage.ends();
     }
 
     /// The age of the stalest watch of each kind.
     pub(super) fn ages(&self) -> Vec<(&'static str, Duration)> {
         let mut ages: Vec<_> =
-            self.0.lock().values().map(|(kind, last)| (*kind, last.elapsed())).collect();
+            self.places.lock().values().map(|(kind, last)| (*kind, last.elapsed())).collect();
         ages.sort();
         ages.dedup_by(|later, first| {
             let same = later.0 == first.0;
@@ -120,6 +130,17 @@ impl WatchError {
             Self::Ended(_) => "ended",
             Self::Gone => "gone",
             Self::Silent => "silent",
+        }
+    }
+
+    /// Nobody answered: it is not about this kind of objects.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::List(error) | Self::Start(error) | Self::Broken(error) => {
+                !matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_))
+            }
+            Self::Silent => true,
+            Self::Ended(_) | Self::Gone => false,
         }
     }
 
@@ -192,7 +213,12 @@ impl<S: Source, O, T> Watch<S, O, T> {
                 Some(from) => {
                     let mut from = from;
                     let outcome = self.follow(&mut from).await?;
-                    if !matches!(outcome, Err(WatchError::Gone)) {
+                    // What cannot be read would be sent again: a list begins behind it.
+                    let passed = |error: &WatchError| {
+                        matches!(error, WatchError::Gone)
+                            || matches!(error, WatchError::Broken(kube::Error::SerdeError(_)))
+                    };
+                    if !outcome.as_ref().is_err_and(passed) {
                         version = Some(from);
                     }
                     outcome
@@ -201,7 +227,7 @@ impl<S: Source, O, T> Watch<S, O, T> {
             match outcome {
                 Ok(()) => {
                     if std::mem::take(&mut failing) {
-                        tracing::info!("the API server answers again");
+                        tracing::info!(kind = self.kind.plural, "objects can be watched again");
                     }
                     delay = BACK_OFF.0;
                 }
@@ -210,7 +236,12 @@ impl<S: Source, O, T> Watch<S, O, T> {
                     tokio::time::sleep(BACK_OFF.0).await;
                 }
                 Err(error) => {
-                    self.failed(&error, !std::mem::replace(&mut failing, true));
+                    if error.is_outage() {
+                        self.freshness.outage.begins(&super::chain(&error));
+                        self.failed(&error, false);
+                    } else {
+                        self.failed(&error, !std::mem::replace(&mut failing, true));
+                    }
                     tokio::time::sleep(delay.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
                     delay = (delay * 2).min(BACK_OFF.1);
                 }
@@ -331,3 +362,6 @@ impl<S: Source, O, T> Drop for Watch<S, O, T> {
 fn version_of<K: Resource>(object: &K) -> Option<String> {
     object.meta().resource_version.clone()
 }
+
+#[cfg(test)]
+mod tests;

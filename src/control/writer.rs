@@ -29,8 +29,11 @@ const BACK_OFF: BackOff =
 pub(super) struct Write {
     key: Key,
     uid: Arc<str>,
-    /// An object that does not decode has no types that a server-side apply could merge by.
-    merge: bool,
+    /// The version that the object has to have: nobody holds it yet, and another installation may
+    /// be faster.
+    version: Option<String>,
+    /// Only the field by which an installation asks another one whether it is there.
+    asks: bool,
     status: Status,
     /// What it was before, for the Events that follow.
     before: Status,
@@ -41,14 +44,25 @@ pub(super) struct Write {
 impl Write {
     /// The write that turns the object's status from `before` into `status`.
     pub(super) fn new(object: &Object, before: Status, status: Status) -> Self {
+        let same = status.controller.is_none() || status.controller == before.controller;
+        let held = before.controller.is_some() && same;
+        let version = (!held).then(|| object.resource_version.clone());
         Self {
             key: object.key.clone(),
             uid: object.uid.clone(),
-            merge: object.spec.is_err(),
+            version: version.filter(|version| !version.is_empty()),
+            asks: false,
             status,
             before,
             short: false,
         }
+    }
+
+    /// The question of an installation to the one that holds an object.
+    pub(super) fn question(object: &Object, installation: &str) -> Self {
+        let before = object.status.clone();
+        let status = Status { contender: Some(installation.into()), ..before.clone() };
+        Self { asks: true, version: None, ..Self::new(object, before, status) }
     }
 }
 
@@ -59,6 +73,8 @@ pub(super) struct Written {
     pub(super) key: Key,
     /// Its uid.
     pub(super) uid: Arc<str>,
+    /// It was a question to another installation.
+    pub(super) asks: bool,
     /// Its status before.
     pub(super) before: Status,
     /// Its status now.
@@ -68,7 +84,7 @@ pub(super) struct Written {
 impl PartialEq for Write {
     /// Of one object: what it was before counts for Events only.
     fn eq(&self, other: &Self) -> bool {
-        self.status == other.status && self.merge == other.merge
+        self.status == other.status && self.version == other.version && self.asks == other.asks
     }
 }
 
@@ -93,6 +109,11 @@ enum WriteError {
 }
 
 impl WriteError {
+    /// Whether the object was written by another, or is another one.
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(kube::Error::Api(status)) if status.is_conflict())
+    }
+
     /// Whether another status of the object may be taken: this one is too large, or does not fit.
     fn is_of_status(&self) -> bool {
         matches!(self, Self::Refused(kube::Error::Api(status))
@@ -116,14 +137,18 @@ impl WriteError {
 }
 
 impl Writer {
-    /// A writer that owns the fields of `adit-<instance>`.
+    /// A writer with the field manager `adit-<instance>`.
+    ///
+    /// It patches the whole status and does not apply it: an apply leaves what another release name
+    /// once wrote, and only the holder of an object writes its status.
     pub(super) fn new(
         client: kube::Client,
         instance: &str,
         leadership: Leadership,
         metrics: Metrics,
     ) -> Self {
-        let params = PatchParams::apply(&format!("adit-{instance}")).force();
+        let params =
+            PatchParams { field_manager: Some(format!("adit-{instance}")), ..Default::default() };
         let seconds = metrics.status_patch_seconds.clone();
         let perform = move |_, write: Arc<Write>| -> BoxFuture<'static, _> {
             let (client, params) = (client.clone(), params.clone());
@@ -191,6 +216,13 @@ impl Writer {
             return;
         }
         self.refused.remove(&write.uid);
+        let mut write = write;
+        // A claim of ours is under way: if it fails, what waits behind it goes with it.
+        let claims = |before: &Status| before.controller == write.status.controller;
+        let under_way = self.writes.under_way(&write.uid).is_some_and(|w| claims(&w.status));
+        if under_way || self.written.get(&write.uid).is_some_and(|(status, _)| claims(status)) {
+            write.version = None;
+        }
         let lane = Lane::Of(write.key.namespace.clone());
         self.writes.put(write.uid.clone(), lane, Arc::new(write));
     }
@@ -233,14 +265,20 @@ impl Writer {
             Ok(version) => {
                 self.writes.succeeded(&uid);
                 self.written.insert(uid.clone(), (write.status.clone(), version));
-                let Write { key, before, status, .. } = Arc::unwrap_or_clone(write);
-                Some(Written { key, uid, before, status })
+                let Write { key, before, status, asks, .. } = Arc::unwrap_or_clone(write);
+                Some(Written { key, uid, before, status, asks })
             }
             Err(WriteError::Fenced(Fenced::NotLeader)) => {
                 // Whoever leads says it, or this process when it leads again.
                 self.writes.forget(&uid);
                 self.written.remove(&uid);
                 self.refused.remove(&uid);
+                None
+            }
+            Err(error) if error.is_conflict() && write.version.is_some() => {
+                // Another wrote first, an installation perhaps; the watch says what.
+                self.writes.forget(&uid);
+                self.written.remove(&uid);
                 None
             }
             Err(error) if error.is_of_status() && !write.short && self.is_newest(&uid) => {
@@ -286,21 +324,18 @@ async fn patch(
 ) -> Result<String, WriteError> {
     let kind = resource();
     let api = Api::<DynamicObject>::namespaced_with(client, &write.key.namespace, &kind);
-    let mut body = json!({
-        // With the uid an object that was deleted and made anew is a conflict, not a mistake.
-        "metadata": {"uid": &*write.uid},
-        "status": write.status,
-    });
-    let patched = if write.merge {
-        let params = PatchParams { force: false, ..params };
-        api.patch_status(&write.key.name, &params, &Patch::Merge(&body)).await
-    } else {
-        if let Some(body) = body.as_object_mut() {
-            body.insert("apiVersion".into(), kind.api_version.as_str().into());
-            body.insert("kind".into(), kind.kind.as_str().into());
-        }
-        api.patch_status(&write.key.name, &params, &Patch::Apply(&body)).await
+    let status = match write.asks {
+        true => json!({"contender": write.status.contender}),
+        false => write.status.patch(),
     };
+    // With the uid an object that was deleted and made anew is a conflict, not a mistake.
+    let mut body = json!({"metadata": {"uid": &*write.uid}, "status": status});
+    if let (Some(version), Some(metadata)) = (&write.version, body.pointer_mut("/metadata"))
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.insert("resourceVersion".into(), json!(version));
+    }
+    let patched = api.patch_status(&write.key.name, &params, &Patch::Merge(&body)).await;
     let object = patched.map_err(WriteError::Refused)?;
     Ok(object.metadata.resource_version.unwrap_or_default())
 }

@@ -101,6 +101,7 @@ const SPECIAL: &[(&str, &str)] = &[
 const CHOICES: &[(&str, &[&str])] = &[
     ("selector.strategy", &["", "round", "rr", "random", "rand", "fifo", "ha", "hash"]),
     ("bypasses[].network", &["", "tcp", "udp"]),
+    ("expose.externalTrafficPolicy", &["", "Cluster", "Local"]),
     ("expose.type", &["", "ClusterIP", "NodePort", "LoadBalancer"]),
 ];
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::schema::validations;
+use super::schema::{self, validations};
 use crate::config::envelope::ends;
 
 /// Rules by path of `spec`, or by its end where one names no service.
@@ -12,10 +12,6 @@ const RULES: &[(&str, &[(&str, &str)])] = &[
     (
         "",
         &[
-            (
-                "!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)",
-                "className is set once; create a new object to change it",
-            ),
             (
                 "self.services.all(s, !has(s.handler) || !has(s.handler.chain) || s.handler.chain == '' || \
                  (has(self.chains) && self.chains.exists(c, c.name == s.handler.chain)))",
@@ -130,6 +126,19 @@ const RULES: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
 ];
+
+/// Rules of the whole object: while no class serves it, a wrong className can be corrected.
+const OBJECT: &[(&str, &str)] = &[(
+    "!has(oldSelf.spec.className) || (has(self.spec.className) && \
+     self.spec.className == oldSelf.spec.className) || \
+     !has(oldSelf.status) || !has(oldSelf.status.className)",
+    "className cannot change while a class serves the object (status.className); create a new object",
+)];
+
+/// The rules of the object.
+pub(super) fn of_object() -> Value {
+    schema::list(OBJECT)
+}
 
 /// The rules at a path.
 pub(super) fn at(path: &str) -> Option<Value> {

@@ -61,6 +61,11 @@ fn merge(map: &mut Map<String, Value>, extra: Value) {
 
 /// CEL rules as the schema has them.
 pub(super) fn validations(rules: &[(&str, &str)]) -> Value {
+    json!({"x-kubernetes-validations": list(rules)})
+}
+
+/// The list of them.
+pub(super) fn list(rules: &[(&str, &str)]) -> Value {
     let rule = |(rule, message): &(&str, &str)| json!({"rule": rule, "message": message});
-    json!({"x-kubernetes-validations": rules.iter().map(rule).collect::<Vec<_>>()})
+    rules.iter().map(rule).collect()
 }

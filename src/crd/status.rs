@@ -28,6 +28,9 @@ pub(super) fn schema() -> Value {
                     "replicas": text(32, "Replicas that run the tunnel, of all."),
                 },
             },
+            "className": text(63, "The class that serves it. While there is none, spec.className may be changed."),
+            "controller": text(320, "The installation that holds it, NAMESPACE/INSTANCE. No other one writes here."),
+            "contender": text(320, "Another installation that asks whether controller is still there."),
             "addresses": {
                 "type": "array",
                 "description": "Where exposed services are reached.",
@@ -37,8 +40,8 @@ pub(super) fn schema() -> Value {
                     "type": "object",
                     "required": ["type", "value", "port"],
                     "properties": {
-                        "type": text(32, "Hostname."),
-                        "value": text(253, "The Service's name in the cluster."),
+                        "type": text(32, "Hostname, or IPAddress of a load balancer."),
+                        "value": text(253, "The Service's name in the cluster, or its load balancer's address."),
                         "port": {
                             "type": "integer",
                             "description": "The Service's port.",

@@ -1,6 +1,6 @@
 //! What the rooms above hold of the engine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::service::Services;
 use super::snapshot::Snapshot;
 use super::socket::Surroundings;
 use super::supervisor::{Drain, Supervisor};
+use crate::base::{Network, Origin};
 use crate::io::memory::Budget;
 use crate::metrics::Metrics;
 use crate::net::dial::Dial;
@@ -84,6 +85,13 @@ impl Engine {
     /// hosts, of the API server, and of Services that lead to them, as far as they are known now.
     pub fn keep_from(&self, own: Vec<IpAddr>, api_server: Vec<IpAddr>, services: Vec<IpAddr>) {
         self.guard.surroundings().replace(own, api_server, services);
+    }
+
+    /// Why an origin's tunnels may not connect to an address, if they may not. What a name leads to is
+    /// only known when it is dialled.
+    pub fn denies(&self, origin: &Origin, network: Network, addr: SocketAddr) -> Option<String> {
+        let checked = self.guard.check(origin, network, addr.ip(), addr.port());
+        checked.err().map(|denied| denied.to_string())
     }
 
     /// What runs, now and from now on.

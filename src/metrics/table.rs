@@ -20,6 +20,11 @@ const SERVICE: &[&str] = &["namespace", "tunnel", "service"];
 pub const TABLE: &[MetricDoc] = &[
     doc("adit_build_info", &["version"], "Always 1, with the version that runs."),
     doc("adit_tunnels", &["class", "ready"], "WsTunnel objects by condition Ready."),
+    doc(
+        "adit_tunnels_held_elsewhere",
+        &[],
+        "WsTunnel objects of a class of this installation that another installation holds.",
+    ),
     doc("adit_listeners", &["state"], "Services by state: serving, refused, failed."),
     doc("adit_listener_bound", SERVICE, "1 while the service accepts connections."),
     doc(

@@ -14,6 +14,7 @@ mod explain;
 mod expose;
 mod fleet;
 mod guard;
+mod installations;
 mod many;
 mod namespaced;
 mod outage;

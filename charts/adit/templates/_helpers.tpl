@@ -100,3 +100,10 @@ imagePullSecrets:
 {{- int .Values.terminationGracePeriodSeconds }}
 {{- end }}
 {{- end }}
+
+{{/*
+How many replicas there are, as far as it is known: where the count is left to others, more than one.
+*/}}
+{{- define "adit.replicas" -}}
+{{- if kindIs "invalid" .Values.replicaCount }}2{{ else }}{{ int .Values.replicaCount }}{{ end }}
+{{- end }}

@@ -20,6 +20,47 @@ than one value is here. All that is wrong is said at once, each with what to set
 {{- end }}
 {{- end }}
 
+{{- /* As `adit check --classes` judges them: a class file that is wrong would only be found by the next pod. */}}
+{{- $binds := list }}
+{{- $allocates := list }}
+{{- range $class := .Values.classes }}
+{{- $ports := dict "bind" "1024-19999" "allocate" "20000-29999" }}
+{{- range $kind, $range := default dict $class.ports }}
+{{- $_ := set $ports $kind (toString $range) }}
+{{- end }}
+{{- range $kind, $range := $ports }}
+{{- $ends := splitList "-" $range }}
+{{- $first := atoi (first $ends) }}
+{{- $last := atoi (last $ends) }}
+{{- if or (lt $first 1) (gt $last 65535) (gt $first $last) }}
+{{- $errors = append $errors (printf "classes: ports.%s of %s is %s, which is no range of ports. Write FIRST-LAST from 1 to 65535." $kind $class.name $range) }}
+{{- else if eq $kind "allocate" }}
+{{- $allocates = append $allocates (dict "class" $class.name "first" $first "last" $last) }}
+{{- range $port := list 8080 8443 9180 }}
+{{- if and (le $first $port) (ge $last $port) }}
+{{- $errors = append $errors (printf "classes: ports.allocate of %s has %d, which is a front or admin port of the pods. Choose another range." $class.name $port) }}
+{{- end }}
+{{- end }}
+{{- else }}
+{{- $binds = append $binds (dict "class" $class.name "first" $first "last" $last) }}
+{{- end }}
+{{- end }}
+{{- range $path := default list $class.paths }}
+{{- range $segment := splitList "/" $path }}
+{{- if has $segment (list "." "..") }}
+{{- $errors = append $errors (printf "classes: paths of %s has %s. Write a path without . and .. in it." $class.name $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $bind := $binds }}
+{{- range $allocate := $allocates }}
+{{- if and (le $bind.first $allocate.last) (le $allocate.first $bind.last) }}
+{{- $errors = append $errors (printf "classes: ports.bind of %s overlaps ports.allocate of %s. Part them." $bind.class $allocate.class) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- $least := int (include "adit.leastGracePeriod" .) }}
 {{- if lt (int (include "adit.gracePeriod" .)) $least }}
 {{- $errors = append $errors (printf "terminationGracePeriodSeconds: %d is less than drain.shutdownDelaySeconds + drain.timeoutSeconds + 10 = %d: tunnels that still drain would be cut. Leave it out, or shorten the drain." (int .Values.terminationGracePeriodSeconds) $least) }}

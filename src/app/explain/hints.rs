@@ -55,8 +55,8 @@ pub(super) fn next(reason: Reason, about: &About<'_>) -> String {
             field("forwarder.nodes")
         ),
         Reason::NoClass => format!(
-            "set spec.className to a class of this installation (whoever installed adit knows them): \
-             {edit}"
+            "set spec.className to a class that the message names, or ask who installed adit; it can \
+             be changed while no class serves the object: {edit}"
         ),
         Reason::NotAllowedByClass => format!(
             "write what the message allows, or ask who installed adit for another class: {edit}"
@@ -76,6 +76,16 @@ pub(super) fn next(reason: Reason, about: &About<'_>) -> String {
             "set {} to a name that no Service has (kubectl get services -n {namespace}): {edit}",
             field("expose.name")
         ),
+        Reason::ServiceRefused => format!(
+            "do what the API server's sentence in the message asks for, or leave out {}; ask who \
+             administers namespace {namespace} for quotas and policies: kubectl describe quota -n \
+             {namespace}",
+            field("expose")
+        ),
+        Reason::Deleting => {
+            "it serves nobody; a finalizer of somebody else keeps it: see metadata.finalizers"
+                .into()
+        }
         Reason::PortsExhausted => {
             "ask who installed adit for more ports (ports.allocate of the class)".into()
         }

@@ -101,6 +101,7 @@ pub(super) const ROWS: &[Row] = &[
     text("username", 255),
     text("password", 1024),
     text("strategy", 32),
+    text("externalTrafficPolicy", 16),
     row("failTimeout", Limit::AnyDuration("how long an object's own nodes are left alone")),
     row("reload", Limit::AnyDuration("files are read again when they change, whatever it says")),
     row("nameservers[].ttl", Limit::AtLeast(super::LEAST_INTERVAL)),

@@ -151,7 +151,9 @@ fn lower_node(
     of_hop.lacks(keys::HOP);
     of_node.lacks(keys::NODE);
     let found = match &node.service_ref {
-        Some(reference) => endpoints::lower(reference, &node.addr, &path, scope.context, findings),
+        Some(reference) => {
+            endpoints::lower(reference, &node.addr, &path, Some(false), scope.context, findings)
+        }
         None => node_addr(node, &connector, &format!("{path}.addr"), findings)
             .map(|addr| Endpoints { named: addr.clone(), targets: vec![addr] }),
     };

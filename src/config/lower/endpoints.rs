@@ -8,7 +8,7 @@ use crate::base::shell::quoted;
 use crate::base::{Host, Reason, Target};
 use crate::config::error::Findings;
 use crate::config::raw::{PortRef, ServiceRef};
-use crate::config::services::ServiceState;
+use crate::config::services::{ServicePort, ServiceState};
 
 /// What stands for the address of a node.
 pub(super) struct Endpoints {
@@ -19,11 +19,13 @@ pub(super) struct Endpoints {
 }
 
 /// The endpoints of a Service of the tunnel's namespace. They are dialled themselves and not by way
-/// of the cluster's address: so one that fails is seen, and headless Services work.
+/// of the cluster's address: so one that fails is seen, and headless Services work. `udp`: whether
+/// datagrams are sent there, where only one of both is.
 pub(super) fn lower(
     reference: &ServiceRef,
     addr: &str,
     path: &str,
+    udp: Option<bool>,
     context: &LowerContext,
     findings: &mut Findings,
 ) -> Option<Endpoints> {
@@ -70,6 +72,15 @@ pub(super) fn lower(
             findings.error(&path, Reason::Pending, format!("Service {name:?} is not known: {why}"));
             return None;
         }
+        Some(ServiceState::External(other)) => {
+            let message = format!(
+                "Service {name:?} is of type ExternalName and has no endpoints; write addr: \
+                 \"{other}:{}\" instead of serviceRef",
+                reference.port
+            );
+            findings.error(&path, Reason::ServiceNotFound, message);
+            return None;
+        }
         None | Some(ServiceState::Missing) => {
             let message = format!(
                 "Service {name:?} does not exist in namespace {namespace:?}, or has no port; see \
@@ -80,10 +91,28 @@ pub(super) fn lower(
             return None;
         }
     };
-    let Some(port) = ports.iter().find(|port| port.is(&reference.port)) else {
-        let known = ports.iter().map(|port| match port.name.as_str() {
-            "" => port.number.to_string(),
-            name => format!("{} ({name})", port.number),
+    let meant = ports.iter().filter(|port| port.is(&reference.port));
+    let fits = |port: &&ServicePort| udp.is_none_or(|udp| port.udp == udp);
+    let Some(port) = meant.clone().find(fits) else {
+        if meant.count() > 0 {
+            let (has, takes, listener) = match udp {
+                Some(true) => ("TCP", "datagrams", "tcp"),
+                _ => ("UDP", "TCP streams", "udp"),
+            };
+            let message = format!(
+                "port {} of Service {name:?} is {has}, and this service forwards {takes}: name another \
+                 port, or use listener and handler {listener}",
+                reference.port
+            );
+            findings.error(&format!("{path}.port"), Reason::ServiceNotFound, message);
+            return None;
+        }
+        let known = ports.iter().map(|port| {
+            let protocol = if port.udp { "/UDP" } else { "" };
+            match port.name.as_str() {
+                "" => format!("{}{protocol}", port.number),
+                name => format!("{}{protocol} ({name})", port.number),
+            }
         });
         let known = known.collect::<Vec<_>>().join(", ");
         let message = format!("Service {name:?} has no port {}; known: {known}", reference.port);

@@ -53,6 +53,10 @@ impl Earlier<'_> {
             let message = format!("{of_one}, of type {}; write the same", other.kind.as_str());
             findings.invalid(&format!("{path}.type"), message);
         }
+        if other.traffic != config.traffic {
+            let message = format!("{of_one}, with another policy; write the same");
+            findings.invalid(&format!("{path}.externalTrafficPolicy"), message);
+        }
         for (part, one, two) in [
             ("annotations", &other.annotations, &config.annotations),
             ("labels", &other.labels, &config.labels),
@@ -76,6 +80,7 @@ fn lower(
 ) -> Option<ExposeConfig> {
     let errors = findings.errors.len();
     let kind = kind(&expose.kind, path, findings);
+    let traffic = traffic(&expose.external_traffic_policy, kind, path, findings);
     let port = match expose.port {
         // What is wrong with addr is said at addr.
         None => addr::listen(&service.addr).ok().map(|addr| addr.port),
@@ -91,6 +96,7 @@ fn lower(
     (findings.errors.len() == errors).then(|| ExposeConfig {
         service: name.into(),
         kind,
+        traffic,
         port,
         udp: listener == "udp",
         protocol: match listener {
@@ -113,6 +119,31 @@ fn kind(written: &str, path: &str, findings: &mut Findings) -> Option<ServiceTyp
         findings.invalid(&at, message);
     }
     kind
+}
+
+fn traffic(
+    written: &str,
+    kind: Option<ServiceType>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<&'static str> {
+    let policy = match written {
+        "" => return None,
+        "Cluster" => "Cluster",
+        "Local" => "Local",
+        _ => {
+            let message = format!("{written:?} is none of Cluster and Local");
+            findings.invalid(&format!("{path}.externalTrafficPolicy"), message);
+            return None;
+        }
+    };
+    if kind == Some(ServiceType::ClusterIp) {
+        let message = "type ClusterIP has no clients from outside; set type to NodePort or \
+                       LoadBalancer, or leave it out";
+        findings.invalid(&format!("{path}.externalTrafficPolicy"), message);
+        return None;
+    }
+    Some(policy)
 }
 
 /// The Service's name. A file's GOST document has no name to begin one with.

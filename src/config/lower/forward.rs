@@ -44,10 +44,12 @@ pub(super) fn lower(
         return None;
     }
     let selector = selector::lower(forwarder.selector.as_ref(), &path, findings);
+    // A relay forwards both.
+    let udp = (kind != "relay").then(|| handler::datagrams(service));
     let mut nodes = Vec::new();
     for (i, node) in forwarder.nodes.iter().enumerate() {
         let path = format!("{path}.nodes[{i}]");
-        nodes.push(lower_node(node, i, &path, ports, scope, findings));
+        nodes.push(lower_node(node, i, &path, (ports, udp), scope, findings));
     }
     let nodes: Option<Vec<_>> = nodes.into_iter().collect();
     Some(ForwardConfig { selector: selector?, nodes: nodes?.concat() })
@@ -57,7 +59,7 @@ fn lower_node(
     node: &raw::ForwardNode,
     index: usize,
     path: &str,
-    ports: &BTreeSet<u16>,
+    (ports, udp): (&BTreeSet<u16>, Option<bool>),
     scope: &Scope,
     findings: &mut Findings,
 ) -> Option<Vec<ForwardNodeConfig>> {
@@ -65,7 +67,7 @@ fn lower_node(
     let addr_path = format!("{path}.addr");
     let targets = match &node.service_ref {
         Some(reference) => {
-            let found = endpoints::lower(reference, &node.addr, path, scope.context, findings);
+            let found = endpoints::lower(reference, &node.addr, path, udp, scope.context, findings);
             found.map(|found| found.targets)
         }
         None => addr::lower_target(&node.addr, &addr_path, scope.context, ports, findings)

@@ -109,7 +109,7 @@ impl Count<'_> {
                 let port = ports.iter().find(|port| port.is(&reference.port));
                 port.map_or(1, |port| port.ready.len())
             }
-            ServiceState::Missing | ServiceState::Unread(_) => 1,
+            ServiceState::Missing | ServiceState::External(_) | ServiceState::Unread(_) => 1,
         }
     }
 }

@@ -11,6 +11,8 @@ pub struct ExposeConfig {
     pub service: Arc<str>,
     /// Its type.
     pub kind: ServiceType,
+    /// `externalTrafficPolicy`, if one is asked for.
+    pub traffic: Option<&'static str>,
     /// Its port that leads here.
     pub port: u16,
     /// Datagrams.

@@ -19,6 +19,10 @@ pub struct Expose {
     /// are ports of one Service.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// externalTrafficPolicy of a NodePort or LoadBalancer: Cluster (default), or Local, which keeps
+    /// clients' addresses and serves on nodes with a Pod of the controller alone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub external_traffic_policy: String,
     /// Annotations of the Service, as far as the class allows them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,

@@ -23,6 +23,9 @@ const DIGEST: &str = "adit.dev/digest";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
+/// So many addresses of a load balancer are said.
+const MOST_PLACES: usize = 4;
+
 /// An exposed service.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposed {
@@ -72,6 +75,7 @@ impl Children {
                 metadata: ObjectMeta { name: Some(name.to_string()), ..meta() },
                 spec: Some(ServiceSpec {
                     type_: Some(service.config.kind.as_str().into()),
+                    external_traffic_policy: service.config.traffic.map(Into::into),
                     ip_family_policy: Some("PreferDualStack".into()),
                     ports: Some(Vec::new()),
                     ..ServiceSpec::default()
@@ -201,6 +205,7 @@ fn endpoints(
                 serving: Some(serving),
                 terminating: Some(member.terminating),
             }),
+            node_name: member.node.as_deref().map(Into::into),
             target_ref: Some(ObjectReference {
                 kind: Some("Pod".into()),
                 namespace: Some(member.namespace.to_string()),
@@ -245,6 +250,32 @@ pub(super) fn owner(metadata: &ObjectMeta) -> Option<&str> {
     ours.then_some(owner.uid.as_str())
 }
 
+/// Where a Service of type LoadBalancer is reached, as its load balancer says: type and value of each.
+pub(super) fn balancer(service: &Service) -> Vec<(&'static str, String)> {
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let places = status.and_then(|status| status.ingress.as_ref()).into_iter().flatten();
+    let named = places.filter_map(|place| {
+        let ip = place.ip.clone().map(|ip| ("IPAddress", ip));
+        ip.or_else(|| place.hostname.clone().map(|name| ("Hostname", name)))
+    });
+    named.take(MOST_PLACES).collect()
+}
+
+/// Whether it was a child of this instance whose object was deleted without it
+/// (`kubectl delete --cascade=orphan`): it has the label and no controller. The object of the name that
+/// has one takes it over, as controllers do.
+pub(super) fn is_orphan(metadata: &ObjectMeta, instance: &str) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
+    let mut owners = metadata.owner_references.iter().flatten();
+    label.is_some_and(|label| label == instance)
+        && !owners.any(|owner| owner.controller == Some(true))
+}
+
+/// The name of the Service that a slice belongs to.
+pub(super) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
+}
+
 /// Whether what is stored of a Service is what it shall be, whatever others added.
 pub(super) fn service_is(stored: &Service, wanted: &Service) -> bool {
     let (Some(spec), Some(wanted_spec)) = (&stored.spec, &wanted.spec) else { return false };
@@ -257,6 +288,8 @@ pub(super) fn service_is(stored: &Service, wanted: &Service) -> bool {
     };
     metadata_is(&stored.metadata, &wanted.metadata)
         && spec.type_ == wanted_spec.type_
+        && (wanted_spec.external_traffic_policy.is_none()
+            || spec.external_traffic_policy == wanted_spec.external_traffic_policy)
         && wanted_spec.ports.iter().flatten().all(has)
 }
 

@@ -43,12 +43,17 @@ pub(crate) enum Standing {
     Ours,
     /// It is somebody else's.
     Taken,
-    /// The API server refuses it; its words.
+    /// It could not be written; why.
     Failed(String),
+    /// The API server refuses it; its words.
+    Refused(String),
 }
 
 /// By the object's uid and the Service's name. What is not in it is still to be made.
 pub(crate) type Standings = HashMap<(Arc<str>, Arc<str>), Standing>;
+
+/// Where Services are reached from outside of the cluster, likewise.
+pub(crate) type Balancers = HashMap<(Arc<str>, Arc<str>), Vec<(&'static str, String)>>;
 
 /// The keeper. Drive it with [`Keeper::next`].
 pub(in crate::control) struct Keeper {
@@ -57,6 +62,7 @@ pub(in crate::control) struct Keeper {
     services: Observed<Box<Service>>,
     slices: Observed<Box<EndpointSlice>>,
     standings: Standings,
+    balancers: Balancers,
     tasks: Queue<Child, Arc<Task>, Result<Done, KeepError>>,
 }
 
@@ -83,6 +89,7 @@ impl Keeper {
             services: Observed::new(scopes.to_vec()),
             slices: Observed::new(scopes.to_vec()),
             standings: Standings::new(),
+            balancers: Balancers::new(),
             tasks: Queue::new(AT_ONCE, Box::new(perform)),
         }
     }
@@ -105,6 +112,11 @@ impl Keeper {
         &self.standings
     }
 
+    /// Where they are reached from outside of the cluster, as their load balancers say.
+    pub(in crate::control) fn balancers(&self) -> &Balancers {
+        &self.balancers
+    }
+
     /// Drops what is under way: another process writes from now on, or this one begins anew.
     pub(in crate::control) fn forget(&mut self) {
         self.tasks.clear();
@@ -118,6 +130,7 @@ impl Keeper {
         if !self.services.complete() || !self.slices.complete() {
             return false;
         }
+        self.balancers.clear();
         let mut tasks: Vec<(Child, Task)> = Vec::new();
         let mut wanted: HashSet<Child> = HashSet::new();
         let mut spared: HashSet<Child> = HashSet::new();
@@ -125,11 +138,20 @@ impl Keeper {
         let mut exact: HashSet<&str> = HashSet::new();
         let mut renewed: HashSet<&str> = HashSet::new();
         for ((key, uid), wish) in wishes {
-            let Wish::Exactly(children) = wish else {
-                renewed.insert(uid);
-                continue;
+            let children = match wish {
+                Wish::Exactly(children) => {
+                    exact.insert(uid);
+                    children
+                }
+                Wish::AtLeast(children) => {
+                    renewed.insert(uid);
+                    children
+                }
+                Wish::AsItIs => {
+                    renewed.insert(uid);
+                    continue;
+                }
             };
-            exact.insert(uid);
             let at = |name: &Arc<str>| Key { namespace: key.namespace.clone(), name: name.clone() };
             for name in &children.spared {
                 spared.insert((What::Service, at(name)));
@@ -137,6 +159,12 @@ impl Keeper {
             for (name, service) in &children.services {
                 let child = (What::Service, at(name));
                 known.insert((uid.clone(), name.clone()));
+                if self.owns(&child.1, uid)
+                    && let Some(places) = self.services.get(&child.1).map(children::balancer)
+                    && !places.is_empty()
+                {
+                    self.balancers.insert((uid.clone(), name.clone()), places);
+                }
                 tasks.extend(self.service(&child, uid, service).map(|task| (child.clone(), task)));
                 wanted.insert(child);
             }
@@ -152,8 +180,22 @@ impl Keeper {
                 wanted.insert(child);
             }
         }
-        self.renew(&renewed, members, &mut tasks);
+        self.renew(&renewed, &wanted, members, &mut tasks);
         self.standings.retain(|standing, _| known.contains(standing));
+        // What leads to a Service that was taken over is that one's object's too.
+        let orphans = self
+            .slices
+            .iter()
+            .filter(|(_, slice)| children::is_orphan(&slice.metadata, &self.instance));
+        let taken_over = |key: &Key, slice: &EndpointSlice| {
+            let name = children::service_of(slice)?.into();
+            let service = Key { namespace: key.namespace.clone(), name };
+            let of_ours = wanted.contains(&(What::Service, service));
+            let uid = slice.metadata.uid.clone().filter(|_| of_ours)?;
+            Some(((What::Slice, key.clone()), Task::Delete { uid }))
+        };
+        let orphans: Vec<_> = orphans.filter_map(|(key, slice)| taken_over(key, slice)).collect();
+        tasks.extend(orphans.into_iter().filter(|(child, _)| !wanted.contains(child)));
         let services = self.services.iter().map(|(key, s)| (What::Service, key, &s.metadata));
         let slices = self.slices.iter().map(|(key, s)| (What::Slice, key, &s.metadata));
         for (what, key, metadata) in slices.chain(services) {
@@ -205,14 +247,21 @@ impl Keeper {
         let standing = (owner.clone(), child.1.name.clone());
         let there = self.services.get(&child.1);
         let known = match there {
-            Some(_) if !self.owns(&child.1, owner) => {
+            Some(service)
+                if !self.owns(&child.1, owner)
+                    && !children::is_orphan(&service.metadata, &self.instance) =>
+            {
                 self.standings.insert(standing, Standing::Taken);
                 return None;
             }
             Some(service) => {
                 let is = children::service_is(service, wanted);
                 let uid = service.metadata.uid.clone();
-                if !matches!(self.standings.get(&standing), Some(Standing::Failed(_))) || is {
+                let fails = matches!(
+                    self.standings.get(&standing),
+                    Some(Standing::Failed(_) | Standing::Refused(_))
+                );
+                if !fails || is {
                     self.standings.insert(standing, Standing::Ours);
                 }
                 if is {
@@ -232,8 +281,17 @@ impl Keeper {
     }
 
     /// Keeps the endpoints of what is there of these objects true.
-    fn renew(&self, uids: &HashSet<&str>, members: &[Member], tasks: &mut Vec<(Child, Task)>) {
+    fn renew(
+        &self,
+        uids: &HashSet<&str>,
+        wanted: &HashSet<Child>,
+        members: &[Member],
+        tasks: &mut Vec<(Child, Task)>,
+    ) {
         for (key, slice) in self.slices.iter() {
+            if wanted.contains(&(What::Slice, key.clone())) {
+                continue;
+            }
             let owner = children::owner(&slice.metadata).filter(|owner| uids.contains(owner));
             let Some(uid) = owner else { continue };
             let Some(renewed) = children::renewed(slice, uid, members) else { continue };
@@ -253,12 +311,12 @@ impl Keeper {
         };
         match outcome {
             Ok(Done::Service(service)) => {
-                self.services.put(service);
+                self.services.answered(service);
                 self.standings.extend(owner.map(|owner| (owner, Standing::Ours)));
                 self.tasks.succeeded(&child);
             }
             Ok(Done::Slice(slice)) => {
-                self.slices.put(slice);
+                self.slices.answered(slice);
                 self.tasks.succeeded(&child);
             }
             Ok(Done::Gone) => {
@@ -274,11 +332,18 @@ impl Keeper {
             }
             Err(KeepError::Fenced(Fenced::NotLeader)) => self.tasks.forget(&child),
             Err(error) => {
-                let text = crate::control::chain(&error);
+                let standing = match error.refusal() {
+                    Some(words) => Standing::Refused(words.into()),
+                    None => Standing::Failed(crate::control::chain(&error)),
+                };
                 self.failed(&child, &error);
-                self.standings.extend(owner.map(|owner| (owner, Standing::Failed(text))));
+                self.standings.extend(owner.map(|owner| (owner, standing)));
                 self.tasks.failed(&child, task, BACK_OFF);
             }
+        }
+        if self.tasks.is_idle() {
+            self.services.no_answer_is_due();
+            self.slices.no_answer_is_due();
         }
     }
 

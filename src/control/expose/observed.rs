@@ -1,6 +1,6 @@
 //! What there is of our Services and EndpointSlices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -64,12 +64,15 @@ pub(super) struct Observed<K> {
     objects: BTreeMap<Key, K>,
     listed: Vec<bool>,
     scopes: Vec<Option<String>>,
+    /// The uids of those that the watch said are gone, while answers to writes are on their way.
+    gone: BTreeSet<String>,
 }
 
 impl<K: Resource> Observed<Box<K>> {
     /// Nothing was listed.
     pub(super) fn new(scopes: Vec<Option<String>>) -> Self {
-        Self { objects: BTreeMap::new(), listed: vec![false; scopes.len()], scopes }
+        let listed = vec![false; scopes.len()];
+        Self { objects: BTreeMap::new(), listed, scopes, gone: BTreeSet::new() }
     }
 
     /// Takes a change in.
@@ -89,13 +92,27 @@ impl<K: Resource> Observed<Box<K>> {
             }
             Change::Applied(object) => self.put(*object),
             Change::Deleted(key) => {
-                self.objects.remove(&key);
+                let gone = self.objects.remove(&key);
+                self.gone.extend(gone.and_then(|object| object.meta().uid.clone()));
             }
         }
     }
 
+    /// An answer to a write: the object was this. The watch may have said since that it is gone.
+    pub(super) fn answered(&mut self, object: Box<K>) {
+        let gone = object.meta().uid.as_ref().is_some_and(|uid| self.gone.contains(uid));
+        if !gone {
+            self.put(object);
+        }
+    }
+
+    /// No write is under way, so no answer can be older than what the watch says.
+    pub(super) fn no_answer_is_due(&mut self) {
+        self.gone.clear();
+    }
+
     /// The object is now this, unless a newer one is known: an answer may overtake the watch.
-    pub(super) fn put(&mut self, object: Box<K>) {
+    fn put(&mut self, object: Box<K>) {
         let key = Key::of(&*object);
         let older = self.objects.get(&key).is_some_and(|known| {
             known.meta().uid == object.meta().uid && version(&**known) > version(&*object)
@@ -129,4 +146,29 @@ impl<K: Resource> Observed<Box<K>> {
 fn version(object: &impl Resource) -> u128 {
     let version = object.meta().resource_version.as_deref();
     version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(uid: &str, version: &str) -> Box<Service> {
+        let object = serde_json::json!({"metadata": {"namespace": "n", "name": "s", "uid": uid,
+            "resourceVersion": version}});
+        Box::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_end_of_an_object_brings_no_ghost_back() {
+        let mut observed = Observed::new(vec![None]);
+        let key = Key { namespace: "n".into(), name: "s".into() };
+        observed.change(Change::Applied(Box::new(service("u", "2"))));
+        observed.change(Change::Deleted(key.clone()));
+        observed.answered(service("u", "2"));
+        assert!(observed.get(&key).is_none());
+        observed.answered(service("v", "4"));
+        assert!(observed.get(&key).is_some(), "another one of the name is none");
+        observed.no_answer_is_due();
+        assert!(observed.gone.is_empty());
+    }
 }

@@ -14,6 +14,8 @@ use crate::control::translate::{Translation, Translator, Verdict};
 pub(in crate::control) enum Wish {
     /// There shall be exactly these.
     Exactly(Children),
+    /// There shall be these; others may belong to services that are wrong now.
+    AtLeast(Children),
     /// Nobody knows: what is there stays, with the endpoints as they are now.
     AsItIs,
 }
@@ -30,6 +32,10 @@ pub(in crate::control) fn wishes(
 ) -> Wishes {
     let mut wishes = Wishes::new();
     for object in store.objects() {
+        // Its children are another installation's too, which may have this one's name.
+        if translator.holders().have(object) {
+            continue;
+        }
         let (key, uid) = (&object.key, &object.uid);
         let verdict = translation.verdicts.get(key);
         let wish = match (verdict, verdict.and_then(Verdict::exposing)) {
@@ -37,7 +43,8 @@ pub(in crate::control) fn wishes(
             (_, None) => Wish::AsItIs,
             (_, Some(good)) => {
                 let exposed = translator.exposed(object, good);
-                Wish::Exactly(Children::of(instance, (key, uid), &exposed, members))
+                let children = Children::of(instance, (key, uid), &exposed, members);
+                if good.is_part() { Wish::AtLeast(children) } else { Wish::Exactly(children) }
             }
         };
         wishes.insert((key.clone(), uid.clone()), wish);

@@ -49,17 +49,24 @@ pub(super) struct Election {
     observed: Option<Observed>,
     /// When the last renewal that was taken was sent.
     renewed: Option<Instant>,
+    /// How many terms have begun.
+    terms: u64,
 }
 
 impl Election {
     /// A candidate who has seen nothing.
     pub(super) fn new(identity: String) -> Self {
-        Self { identity, observed: None, renewed: None }
+        Self { identity, observed: None, renewed: None, terms: 0 }
     }
 
     /// While this process leads, when its last renewal was sent.
     pub(super) fn term(&self, now: Instant) -> Option<Instant> {
         self.renewed.filter(|renewed| now < *renewed + DEADLINE)
+    }
+
+    /// Which of its terms it is: a new one begins where another may have led before.
+    pub(super) fn terms(&self) -> u64 {
+        self.terms
     }
 
     /// Whether the Lease has to be read before [`ask`](Self::ask): a leader knows its own writes.
@@ -121,6 +128,9 @@ impl Election {
     /// What was asked for was written at this version; the request was sent at `sent`. Returns
     /// whether the holder changed.
     pub(super) fn won(&mut self, record: Record, version: String, sent: Instant) -> bool {
+        if self.term(sent).is_none() {
+            self.terms += 1;
+        }
         self.renewed = Some(sent);
         let before = self.observed.as_ref().map(|observed| observed.record.holder.clone());
         let changed = before.is_some_and(|before| before != record.holder);

@@ -255,3 +255,44 @@ async fn errors_of_the_api_server_never_end_the_candidate() {
         candidate.release().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_term_that_was_lost_and_won_again_within_a_round_is_another_one() {
+    let (mut a, mut b, mut stored) = two();
+    assert!(stored.round(&mut a, 100));
+    assert_eq!(a.terms(), 1);
+    seconds(2).await;
+    assert!(stored.round(&mut a, 102));
+    assert_eq!(a.terms(), 1, "a renewal");
+    stored.round(&mut b, 102);
+    seconds(15).await;
+    assert!(stored.round(&mut b, 117));
+    let (record, _) = b.release(Timestamp::from_second(118).unwrap()).unwrap();
+    stored.lease = Some((record, "released".into()));
+    // Nobody asked the old leader in between.
+    assert!(stored.round(&mut a, 118));
+    assert_eq!(a.terms(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_term_is_told_even_where_the_end_of_the_one_before_never_was() {
+    let metrics = Metrics::new().unwrap();
+    let (mut candidate, leadership) =
+        Candidate::new(broken(500), "system", "adit", "a".into(), metrics);
+    let won = |candidate: &mut Candidate| {
+        let now = Instant::now();
+        let (record, _) = candidate.election.ask(now, Timestamp::UNIX_EPOCH).unwrap();
+        candidate.election.won(record, "1".into(), now);
+        candidate.tell();
+    };
+    let mut heard = leadership.clone();
+    let mut told = || futures_util::FutureExt::now_or_never(heard.changed()).is_some();
+    won(&mut candidate);
+    assert!(told());
+    seconds(2).await;
+    won(&mut candidate);
+    assert!(!told(), "a renewal is silent");
+    seconds(11).await;
+    won(&mut candidate);
+    assert!(told());
+}

@@ -117,6 +117,8 @@ impl Counted {
 /// What is wrong with an object by itself, or with what it refers to.
 fn trouble(verdict: &Verdict) -> Option<Reason> {
     match verdict {
+        // Of another installation, perhaps.
+        verdict if verdict.is_classless() => None,
         Verdict::Rejected { errors, .. } | Verdict::Suspended { errors: Some(errors), .. } => {
             Some(errors.reason())
         }
@@ -124,6 +126,6 @@ fn trouble(verdict: &Verdict) -> Option<Reason> {
             let missing = good.closed().flat_map(|(_, references)| &references.missing);
             missing.map(|found| found.reason).find(|reason| *reason != Reason::Pending)
         }
-        Verdict::Foreign | Verdict::Suspended { errors: None, .. } => None,
+        Verdict::Foreign | Verdict::Deleting | Verdict::Suspended { errors: None, .. } => None,
     }
 }

@@ -18,6 +18,8 @@ use crate::engine::Snapshot;
 /// How long the other replicas may take to run what this one runs before it is said of them. A
 /// report is written once a second at most.
 const LAG: Duration = Duration::from_secs(3);
+/// How long another installation has to answer for an object whose class nobody here has.
+const FOREIGN: Duration = Duration::from_secs(30);
 /// How long no replica may be ready before that is said: a process that restarts is not worth it.
 const NOBODY: Duration = Duration::from_secs(15);
 
@@ -40,10 +42,9 @@ impl Reconciler {
             Verdict::Foreign => None,
             _ => looked.get(key).or_else(|| Some(self.writer.intended(self.store.get(key)?))),
         };
-        let policy = self.translator.policy();
+        let (translator, policy) = (&self.translator, self.translator.policy());
         let class = |key: &Key| {
-            let class =
-                self.store.get(key).and_then(|object| policy.class(object.class.as_deref()));
+            let class = self.store.get(key).and_then(|object| translator.class_of(object));
             class.map_or("", |class| &*class.name)
         };
         let classes = policy.classes().map(|class| &*class.name);
@@ -77,11 +78,15 @@ impl Reconciler {
         let now = Timestamp::now();
         let ours = self.translation.verdicts.iter();
         let ours = ours.filter(|(_, verdict)| !matches!(verdict, Verdict::Foreign));
+        let own = self.translator.holders().own.clone();
         let mut said = true;
         for object in ours.filter_map(|(key, _)| self.store.get(key)) {
             let before = self.writer.intended(object);
             let left = before.left(now);
-            if before.is_said() && left != *before {
+            // What nobody holds was said by an adit that did not know of holders, or by nobody.
+            let held = before.controller.as_deref().is_none_or(|holder| *holder == *own);
+            let new = left != *before && !(before.controller.is_none() && before.is_refused());
+            if held && before.is_said() && new {
                 said = false;
                 self.writer.put(Write::new(object, object.status.clone(), left));
             }
@@ -141,6 +146,9 @@ impl Reconciler {
         let ledger = &self.translator.ledger;
         let (fronts, replica) = (&*self.fronts, &*self.replica);
         let (ports, standings) = (&self.translator.ports, self.keeper.standings());
+        let balancers = self.keeper.balancers();
+        let origin = key.origin();
+        let denies = |network, addr| self.engine.denies(&origin, network, addr);
         let secrets = self.secrets.digest(self.translator.used_by(object));
         let facts = Facts {
             object,
@@ -149,12 +157,27 @@ impl Reconciler {
             ledger,
             ports,
             standings,
+            balancers,
+            denies: &denies,
             fronts,
             fleet,
             replica,
             secrets: secrets.as_deref(),
+            installation: &self.translator.holders().own,
+            class: self.translator.class_of(object).map(|class| &*class.name),
         };
         let before = self.writer.intended(object);
+        if verdict.is_classless() && !self.translator.holders().is_own(object) {
+            // Somebody answers for it, or did: this installation has nothing to add.
+            if before.observed_generation == Some(object.generation) {
+                return Some(before.clone());
+            }
+            let until = since.at + FOREIGN;
+            if Instant::now() < until {
+                self.held = Some(self.held.map_or(until, |held| held.min(until)));
+                return Some(before.clone());
+            }
+        }
         let patience = since.at + LAG;
         if Instant::now() < patience && facts.waits_for_others() {
             self.held = Some(self.held.map_or(patience, |held| held.min(patience)));
@@ -175,8 +198,54 @@ impl Reconciler {
         Some(status)
     }
 
+    /// Asks other installations that hold objects of a class here whether they are there. Whether one
+    /// is gone now, or is back.
+    pub(super) fn look_at_rivals(&mut self) -> bool {
+        if !self.leads || self.revision == 0 || *self.withdrawal.borrow() {
+            return false;
+        }
+        let (policy, holders) = (self.translator.policy(), self.translator.holders());
+        let held = self.store.objects().filter_map(|object| {
+            policy.class(object.class.as_deref())?;
+            Some((holders.other(object)?, object))
+        });
+        let held: Vec<_> = held.collect();
+        let count = held.iter().filter(|(_, object)| holders.have(object)).count();
+        self.metrics.tunnels_held_elsewhere.set(count.try_into().unwrap_or(i64::MAX));
+        let outlook = self.rivals.look(&held, &holders.own, Instant::now());
+        for (installation, tunnels) in outlook.news {
+            tracing::warn!(
+                installation,
+                tunnels,
+                "another installation serves tunnels of a class that is here too, and keeps them: \
+                 give classes different names, and one installation only a default class"
+            );
+        }
+        for object in outlook.ask {
+            self.writer.put(Write::question(object, &holders.own));
+        }
+        self.held = self.held.into_iter().chain(outlook.due).min();
+        let gone = self.rivals.gone();
+        if gone == holders.gone {
+            return false;
+        }
+        for (installation, namespace) in gone.difference(&holders.gone) {
+            tracing::warn!(
+                installation, %namespace,
+                "another installation does not answer: its tunnels are served here from now on"
+            );
+        }
+        self.translator.outlive(gone);
+        let ours: Vec<_> = self.store.objects().cloned().collect();
+        ours.iter().for_each(|object| self.want(object));
+        true
+    }
+
     pub(super) fn written(&mut self, written: Option<Written>) {
         let Some(written) = written else { return };
+        if written.asks {
+            self.rivals.taken(&written.uid);
+        }
         // The watch may have been faster than the answer.
         if let Some(object) = self.store.get(&written.key).filter(|o| o.uid == written.uid) {
             self.writer.seen(object);

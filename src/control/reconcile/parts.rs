@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::counted::Counted;
+use super::rivals::Rivals;
 use super::{PATIENCE, Reconciler};
 use crate::control::certificates::Unusable;
 use crate::control::events::Note;
@@ -67,6 +68,7 @@ impl Reconciler {
             labels: parts.labels,
             governed: false,
             governs_by: None,
+            rivals: Rivals::default(),
             unusable: Unusable::default(),
             writer: parts.writer,
             keeper: parts.keeper,

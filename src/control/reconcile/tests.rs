@@ -42,7 +42,7 @@ fn world() -> World {
         secrets: Reader::new(read, scope, metrics.clone()),
         services: Directory::new(scopes.clone()),
         services_wanted: watch::channel(false).0,
-        translator: Translator::new(vec![8080, 8443], &[], "release"),
+        translator: Translator::new(vec![8080, 8443], &[], ("release", "test")),
         policy: governs,
         labels: watch::channel(None).1,
         writer: Writer::new(client.clone(), "test", leadership.clone(), metrics.clone()),

@@ -6,7 +6,7 @@ use super::{Entry, Exception, Tunnels};
 use crate::base::{Reason, ServiceKey};
 use crate::control::object::{Key, Object};
 use crate::control::store::Store;
-use crate::control::translate::{Good, NOT_RESOLVED, Translation, Verdict};
+use crate::control::translate::{ALLOCATING, Good, LEFT_OUT, NOT_RESOLVED, Translation, Verdict};
 use crate::engine::{ServiceState, Snapshot};
 
 /// An entry for each object that runs, from the engine's picture of just that translation. `secrets`
@@ -24,7 +24,10 @@ pub(in crate::control) fn tunnels(
         let closed = good
             .closed()
             .map(|(name, _)| (name.clone(), Exception::new(Reason::Pending, NOT_RESOLVED)));
-        let exceptions = exceptions.chain(closed).collect();
+        let left_out = good.left_out.iter();
+        let left_out =
+            left_out.map(|name| (name.clone(), Exception::new(Reason::Invalid, LEFT_OUT)));
+        let exceptions = exceptions.chain(closed).chain(left_out).collect();
         let allocated = names().filter(|name| good.exposures.contains_key(*name));
         let ports = allocated.filter_map(|name| port(key, name, snapshot)).collect();
         let (generation, secrets) = (good.generation, secrets(object));
@@ -53,7 +56,7 @@ fn exception(
     let key = ServiceKey { origin: key.origin(), name: name.clone() };
     let Some(service) = snapshot.services.get(&key) else {
         let waits = good.exposures.contains_key(name);
-        let exception = Exception::new(Reason::Pending, "its port is being allocated");
+        let exception = Exception::new(Reason::Pending, ALLOCATING);
         return waits.then(|| (name.clone(), exception));
     };
     match &service.state {

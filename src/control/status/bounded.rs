@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::condition::{PROGRAMMED, READY, RESOLVED_REFS, cut, seconds};
+use super::condition::{ACCEPTED, PROGRAMMED, READY, RESOLVED_REFS, cut, seconds};
 use super::model::{Condition, Listener, Status, Summary};
 use crate::base::Reason;
 
@@ -58,7 +58,7 @@ impl Status {
     }
 
     /// What is said of an object when the last replica ends: it was served, and nobody knows of it
-    /// from now on. What its services hold stays theirs.
+    /// from now on. What its services hold stays theirs, and any installation may have the object.
     #[must_use]
     pub(crate) fn left(&self, now: Timestamp) -> Self {
         let left = |conditions: &[Condition]| {
@@ -91,8 +91,16 @@ impl Status {
             conditions: left(&self.conditions),
             listeners: self.listeners.iter().map(listener).collect(),
             summary: self.summary.as_ref().map(summary),
+            class_name: None,
+            controller: None,
+            contender: None,
             ..self.clone()
         }
+    }
+
+    /// Whether it says that the object is not accepted.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.condition(ACCEPTED).is_some_and(|accepted| accepted.status == "False")
     }
 
     /// Whether somebody said something of the object: not only the schema's defaults.

@@ -43,6 +43,16 @@ impl Finding {
         Self { status: "Unknown", reason: Reason::Pending, message: String::new() }
     }
 
+    /// It will be known soon: nothing is wrong so far.
+    pub(super) fn not_yet(message: impl Into<String>) -> Self {
+        Self { status: "Unknown", reason: Reason::Pending, message: message.into() }
+    }
+
+    /// Whether nothing is wrong, and nothing holds either.
+    pub(super) fn is_not_yet(&self) -> bool {
+        self.status == "Unknown"
+    }
+
     /// Whether the condition holds.
     pub(super) fn good(&self) -> bool {
         self.status == "True"

@@ -56,10 +56,15 @@ impl Facts<'_> {
         }
     }
 
-    pub(super) fn hostname(&self, report: &Report<'_>) -> Option<Address> {
-        let expose = report.expose.filter(|_| report.led_to)?;
-        let value = self.name_of(expose);
-        Some(Address { kind: "Hostname".into(), value, port: expose.port })
+    /// Where an exposed service is reached: in the cluster by the Service's name, from outside as its
+    /// load balancer says.
+    pub(super) fn reached_at(&self, report: &Report<'_>) -> Vec<Address> {
+        let Some(expose) = report.expose.filter(|_| report.led_to) else { return Vec::new() };
+        let inside = ("Hostname", self.name_of(expose));
+        let outside = self.balancers.get(&(self.object.uid.clone(), expose.service.clone()));
+        let all = std::iter::once(inside).chain(outside.into_iter().flatten().cloned());
+        let port = expose.port;
+        all.map(|(kind, value)| Address { kind: kind.into(), value, port }).collect()
     }
 
     fn name_of(&self, expose: &ExposeConfig) -> String {
@@ -86,9 +91,13 @@ pub(super) fn service(
     let pending = |text: String| Some(Finding::not(Reason::Pending, text));
     match standing {
         Some(Standing::Ours) => (accepted, None),
-        None => (accepted, pending(format!("Service {name:?} is being made"))),
+        None => (accepted, Some(Finding::not_yet(format!("Service {name:?} is being made")))),
         Some(Standing::Failed(error)) => {
             (accepted, pending(format!("cannot write Service {name:?}: {error}")))
+        }
+        Some(Standing::Refused(words)) => {
+            let text = format!("the API server refuses Service {name:?}: {words}");
+            (accepted, Some(Finding::not(Reason::ServiceRefused, text)))
         }
         Some(Standing::Taken) => {
             let text = format!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::Finding;
 use crate::base::Reason;
 use crate::control::report::Entry;
+use crate::control::translate::ALLOCATING;
 
 /// One replica that counts, as to one object.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,8 @@ pub(super) enum Doing {
 pub(super) enum Wanted {
     /// This one.
     Newest(i64),
-    /// One before this, which is invalid.
-    Before(i64),
+    /// One before this, which is invalid, or what is valid of it.
+    UpTo(i64),
 }
 
 impl Wanted {
@@ -43,7 +44,7 @@ impl Wanted {
     pub(super) fn is(self, generation: i64) -> bool {
         match self {
             Self::Newest(newest) => generation == newest,
-            Self::Before(newest) => generation < newest,
+            Self::UpTo(newest) => generation <= newest,
         }
     }
 }
@@ -72,6 +73,9 @@ impl Seen<'_> {
                     Doing::Failing(Reason::Pending, words.into())
                 }
                 None => Doing::Serving,
+                Some(exception) if exception.message == ALLOCATING => {
+                    Doing::Behind(ALLOCATING.into())
+                }
                 Some(exception) => Doing::Failing(exception.reason(), exception.message.clone()),
             },
             Some(entry) => Doing::Behind(format!("it still runs generation {}", entry.generation)),
@@ -129,8 +133,15 @@ impl Fold {
             (1, Doing::Failing(_, message) | Doing::Behind(message)) => message.clone(),
             _ => self.words(),
         };
+        let allocating = |doing: &Doing| *doing == Doing::Behind(ALLOCATING.into());
+        if self.failing.iter().all(|(_, doing)| allocating(doing)) {
+            return Finding::not_yet(message);
+        }
         if self.serving > 0 {
             return Finding::not(Reason::Partial, message);
+        }
+        if self.failing.iter().all(|(_, doing)| matches!(doing, Doing::Behind(_))) {
+            return Finding::not_yet(message);
         }
         let reasons = self.failing.iter().filter_map(|(_, doing)| match doing {
             Doing::Failing(reason, _) => Some(*reason),

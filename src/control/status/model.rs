@@ -24,7 +24,28 @@ pub(crate) struct Status {
     /// What the columns of `kubectl get` show.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub(crate) summary: Option<Summary>,
+    /// The class that serves it. While there is none, `spec.className` may be corrected.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub(crate) class_name: Option<String>,
+    /// The installation that holds it, `NAMESPACE/INSTANCE`: no other one writes here.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub(crate) controller: Option<String>,
+    /// Another installation that asks whether `controller` is there. Who is there takes it away.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub(crate) contender: Option<String>,
 }
+
+/// The fields of a status.
+pub(crate) const FIELDS: &[&str] = &[
+    "observedGeneration",
+    "conditions",
+    "listeners",
+    "addresses",
+    "summary",
+    "className",
+    "controller",
+    "contender",
+];
 
 /// A condition, as in `metav1.Condition`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,10 +100,10 @@ pub(crate) struct Listener {
 /// Where an exposed service is reached, as in `status.addresses` of Gateway API, with a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Address {
-    /// `Hostname`.
+    /// `Hostname`, or `IPAddress` of a load balancer.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// `<service>.<namespace>.svc`.
+    /// `<service>.<namespace>.svc`, or the load balancer's address.
     pub(crate) value: String,
     /// The Service's port.
     pub(crate) port: u16,
@@ -129,6 +150,18 @@ impl Status {
         ports(self) == ports(other)
     }
 
+    /// As a merge patch that leaves nothing of what was there before, whoever wrote it: lists are
+    /// replaced, and fields that are not there are taken away.
+    pub(crate) fn patch(&self) -> serde_json::Value {
+        let mut patch = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = patch.as_object_mut() {
+            for name in FIELDS {
+                fields.entry(*name).or_insert(serde_json::Value::Null);
+            }
+        }
+        patch
+    }
+
     /// A service's entry.
     pub(crate) fn listener(&self, name: &str) -> Option<&Listener> {
         self.listeners.iter().find(|l| l.name == name)
@@ -151,8 +184,32 @@ fn lenient_list<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_patch_names_every_field_so_that_nothing_of_another_writer_stays() {
+        let Value::Object(empty) = Status::default().patch() else { panic!() };
+        let names: BTreeSet<_> = empty.keys().map(String::as_str).collect();
+        assert_eq!(names, FIELDS.iter().copied().collect());
+        assert_eq!(empty["controller"], Value::Null);
+        let full = Status {
+            observed_generation: Some(1),
+            addresses: vec![Address::default()],
+            summary: Some(Summary::default()),
+            class_name: Some("a".into()),
+            controller: Some("b".into()),
+            contender: Some("c".into()),
+            ..Status::default()
+        };
+        let Value::Object(written) = serde_json::to_value(&full).unwrap() else { panic!() };
+        let written: BTreeSet<_> = written.keys().map(String::as_str).collect();
+        assert_eq!(written, names, "a field that the patch does not name would stay");
+        assert_eq!(Status::read(&full.patch()), full);
+    }
 
     #[test]
     fn what_others_wrote_is_read_as_far_as_it_fits() {

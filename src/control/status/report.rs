@@ -6,9 +6,10 @@ use super::condition::Finding;
 use super::fold::{Doing, Fold};
 use super::{Facts, exposure, rejected, resolved};
 use crate::base::{Reason, ServiceKey};
+use crate::config::lower::References;
 use crate::config::model::{ExposeConfig, ServiceConfig};
 use crate::control::expose::{Slot, Standing};
-use crate::control::translate::{Good, NOT_RESOLVED, Verdict};
+use crate::control::translate::{ALLOCATING, Good, NOT_RESOLVED, Verdict};
 use crate::engine::ServiceState;
 
 /// How one service does.
@@ -51,17 +52,17 @@ impl Facts<'_> {
     pub(super) fn reports<'b>(&self, good: &'b Good, now: Timestamp) -> Vec<Report<'b>> {
         let open = good.services.iter().map(|(config, _)| {
             let resolved = good.references.get(&config.name);
-            let resolved = resolved.map_or_else(resolved::all, |r| resolved::of_service(r, now));
+            let resolved = resolved.map_or_else(resolved::all, |r| self.resolved(r, now));
             self.report(config, good.exposures.get(&config.name), resolved)
         });
         let closed = good.closed().map(|(name, references)| {
             let own = Doing::Failing(Reason::Pending, NOT_RESOLVED.into());
             let fold = self.fold(name, None, own.clone());
             let accepted = match self.verdict {
-                Verdict::Rejected { errors, .. } => rejected(errors),
+                Verdict::Rejected { errors, .. } if !good.is_part() => rejected(errors),
                 _ => Finding::is(Reason::Accepted, ""),
             };
-            let findings = [accepted, resolved::of_service(references, now), fold.finding()];
+            let findings = [accepted, self.resolved(references, now), fold.finding()];
             let expose = good.exposures.get(name);
             let target = expose.and_then(|_| self.ports.target(&Slot::new(self.object, name)));
             let (address, refused, led_to, bound) = (None, false, true, None);
@@ -81,6 +82,10 @@ impl Facts<'_> {
             }
         });
         open.chain(closed).collect()
+    }
+
+    fn resolved(&self, references: &References, now: Timestamp) -> Finding {
+        resolved::of_service(references, &self.object.key.namespace, now)
     }
 
     fn report<'b>(
@@ -106,7 +111,7 @@ impl Facts<'_> {
         };
         let findings = match (self.verdict, refusal) {
             // The service runs, but not as the spec says now.
-            (Verdict::Rejected { errors, .. }, _) => {
+            (Verdict::Rejected { errors, previous: Some(good) }, _) if !good.is_part() => {
                 [rejected(errors), Finding::unknown(), self.using_previous(fold.serving)]
             }
             (_, Some((reason, message))) => [
@@ -146,7 +151,7 @@ impl Facts<'_> {
         }
         match state {
             None if slot.is_some_and(|slot| self.ports.bound(slot).is_none()) => {
-                (Doing::Behind("its port is being allocated".into()), None)
+                (Doing::Behind(ALLOCATING.into()), None)
             }
             None => (Doing::Behind("it is being started".into()), wanted),
             Some(ServiceState::Serving { local })

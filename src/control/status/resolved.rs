@@ -20,16 +20,17 @@ pub(super) fn all() -> Finding {
 }
 
 /// What a service refers to.
-pub(super) fn of_service(references: &References, now: Timestamp) -> Finding {
+pub(super) fn of_service(references: &References, namespace: &str, now: Timestamp) -> Finding {
     let problems = || references.missing.iter().chain(&references.stale);
     let ended = references.certificates.iter().filter(|(_, ends)| **ends <= now);
     let ended = ended.map(|(holder, ends)| match holder {
         Holder::Secret(secret) => format!(
             "the certificate in key \"tls.crt\" of Secret {secret:?} ended on {}; renew it: \
-             kubectl create secret tls {} --cert=FILE --key=FILE --dry-run=client -o yaml \
+             kubectl create secret tls {} -n {} --cert=FILE --key=FILE --dry-run=client -o yaml \
              | kubectl apply -f -",
             day(*ends),
-            quoted(secret)
+            quoted(secret),
+            quoted(namespace)
         ),
         Holder::Class(class) => format!(
             "the default certificate of class {class:?} ended on {}: ask who installed adit, or \

@@ -38,7 +38,7 @@ fn world() -> World {
 fn two_namespaces_expose_one_port_and_get_two() {
     let mut world = world();
     assert!(world.running().is_empty(), "the status comes first");
-    assert_eq!(world.condition("a", "edge", "Programmed"), "False/Pending");
+    assert_eq!(world.condition("a", "edge", "Programmed"), "Unknown/Pending");
     assert_eq!(world.condition("a", "edge", "Accepted"), "True/Accepted");
     stand(&mut world, "uid-1", Standing::Ours);
     world.settle();
@@ -60,7 +60,7 @@ fn two_namespaces_expose_one_port_and_get_two() {
     let message = world.full_condition("a", "edge", "Programmed").message;
     assert!(!message.contains("no Service"), "{message}");
     // Nobody has said yet that b's Service is there.
-    assert_eq!(world.condition("b", "edge", "Programmed"), "False/Pending");
+    assert_eq!(world.condition("b", "edge", "Programmed"), "Unknown/Pending");
     world.restart();
     world.settle();
     world.settle();
@@ -148,6 +148,7 @@ fn reports(world: &mut World, name: &str, port: Option<u16>) {
     members.retain(|member| member.pod != pod);
     members.push(Member {
         pod,
+        node: None,
         namespace: "release".into(),
         ips: vec![([10, 0, 0, 1], 0).into()]
             .into_iter()
@@ -181,7 +182,12 @@ fn ready_says_of_each_replica_what_its_endpoint_says() {
         world.settle();
         let status = &world.object("a", "edge").status;
         assert_eq!(status.listeners[0].replicas, ready, "{own:?} {two:?}");
-        let programmed = if ready == "2/2" { "True" } else { "False" };
+        let programmed = match ready {
+            "2/2" => "True",
+            // Nothing is wrong: they are on their way.
+            "0/2" => "Unknown",
+            _ => "False",
+        };
         assert!(world.condition("a", "edge", "Ready").starts_with(programmed), "{own:?} {two:?}");
         let members = world.fleet.members.as_deref().unwrap();
         let counted = members
@@ -189,4 +195,44 @@ fn ready_says_of_each_replica_what_its_endpoint_says() {
             .filter(|member| member.report.tunnels["uid-1"].ports.get("db").copied() == port);
         assert_eq!(format!("{}/2", counted.count()), ready);
     }
+}
+
+#[test]
+fn what_the_api_server_says_of_a_service_that_it_refuses_is_said_with_a_reason_of_its_own() {
+    let mut world = world();
+    let words = "services \"edge-db\" is forbidden: exceeded quota: few, requested: services=1";
+    stand(&mut world, "uid-1", Standing::Refused(words.into()));
+    world.settle();
+    world.settle();
+    let ready = world.full_condition("a", "edge", "Ready");
+    assert_eq!((&*ready.status, &*ready.reason), ("False", "ServiceRefused"));
+    assert!(ready.message.ends_with(words), "{}", ready.message);
+}
+
+#[test]
+fn a_service_that_is_still_to_be_made_is_not_known_to_fail() {
+    let mut world = world();
+    let mut spec = spec(5432);
+    spec["services"]
+        .as_array_mut()
+        .unwrap()
+        .push(service(":8080", "/x", &[])["services"][0].clone());
+    world.create("c", "both", spec);
+    world.settle();
+    let ready = world.full_condition("c", "both", "Ready");
+    assert_eq!((&*ready.status, &*ready.reason), ("Unknown", "Pending"));
+    assert!(ready.message.contains("allocated"), "{}", ready.message);
+}
+
+#[test]
+fn the_address_of_a_load_balancer_is_said_beside_the_name_in_the_cluster() {
+    let mut world = world();
+    stand(&mut world, "uid-1", Standing::Ours);
+    let places = vec![("IPAddress", "203.0.113.7".to_string())];
+    world.balancers = [(("uid-1".into(), "edge-db".into()), places)].into();
+    world.settle();
+    world.settle();
+    let addresses = world.object("a", "edge").status.addresses.clone();
+    let said: Vec<_> = addresses.iter().map(|a| (&*a.kind, &*a.value, a.port)).collect();
+    assert_eq!(said, [("Hostname", "edge-db.a.svc", 5432), ("IPAddress", "203.0.113.7", 5432)]);
 }

@@ -213,6 +213,7 @@ fn a_services_endpoints_are_followed_and_its_end_is_said() {
     for ready in [&["10.0.0.1:1"][..], &["10.0.0.1:1", "10.0.0.2:1"], &["10.0.0.2:1"]] {
         let port = ServicePort {
             name: "sql".into(),
+            udp: false,
             number: 5432,
             ready: ready.iter().map(|addr| addr.parse().unwrap()).collect(),
         };

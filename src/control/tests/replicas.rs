@@ -190,7 +190,8 @@ fn the_version_before_an_invalid_edit_is_counted_where_it_still_runs() {
     world.fleet.others.clear();
     world.settle();
     assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
-    assert!(world.object("a", "t").status.listeners.is_empty());
+    let listener = &world.object("a", "t").status.listeners[0];
+    assert_eq!((&*listener.replicas, &*listener.conditions[0].reason), ("0/1", "Invalid"));
 }
 
 #[test]

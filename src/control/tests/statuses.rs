@@ -59,6 +59,33 @@ fn a_forward_to_declared_targets_is_accepted_and_called_open() {
 }
 
 #[test]
+fn a_target_that_the_guard_always_refuses_is_said() {
+    let mut world = World::default();
+    let spec = |target: &str| {
+        json!({"services": [{
+            "name": "db", "addr": ":5432", "handler": {"type": "tcp"}, "listener": {"type": "tcp"},
+            "forwarder": {"nodes": [{"name": "n", "addr": target}]},
+        }]})
+    };
+    world.create("a", "t", spec("169.254.169.254:80"));
+    world.settle();
+    let accepted = world.full_condition("a", "t", "Accepted");
+    let word = "service db: 169.254.169.254:80 is a cloud's metadata service: no tunnel gets there";
+    assert!(accepted.message.starts_with(word), "{}", accepted.message);
+    world.edit("a", "t", spec("10.0.0.1:80"));
+    world.settle();
+    assert!(!world.full_condition("a", "t", "Accepted").message.contains("no tunnel gets there"));
+    // Behind a chain the far end dials the target.
+    let mut chained = spec("169.254.169.254:80");
+    chained["services"][0]["handler"]["chain"] = json!("c");
+    chained["chains"] = json!([{"name": "c", "hops": [{"name": "h", "nodes": [
+        {"name": "n", "addr": "gw.example:443", "connector": {"type": "http"}, "dialer": {"type": "tcp"}}]}]}]);
+    world.edit("a", "t", chained);
+    world.settle();
+    assert!(!world.full_condition("a", "t", "Accepted").message.contains("no tunnel gets there"));
+}
+
+#[test]
 fn an_invalid_object_says_all_that_is_wrong_with_paths() {
     let mut world = World::default();
     let mut spec = service("nonsense", "/x{", &[]);
@@ -67,13 +94,15 @@ fn an_invalid_object_says_all_that_is_wrong_with_paths() {
     world.settle();
     let accepted = world.full_condition("a", "t", "Accepted");
     assert_eq!(accepted.status, "False");
+    assert!(accepted.message.starts_with("services[0].addr: "), "{}", accepted.message);
+    assert!(accepted.message.ends_with(" (+2 more)"), "{}", accepted.message);
+    let of_service = world.object("a", "t").status.listeners[0].conditions[0].message.clone();
     for part in ["services[0].addr: ", "path: ", "missing", "; "] {
-        assert!(accepted.message.contains(part), "{part}: {}", accepted.message);
+        assert!(of_service.contains(part), "{part}: {of_service}");
     }
     assert_eq!(world.condition("a", "t", "Programmed"), "False/Pending");
     let status = &world.object("a", "t").status;
     assert_eq!(status.summary.as_ref().unwrap().listeners, "0/1");
-    assert!(status.listeners.is_empty());
 }
 
 #[test]
@@ -96,6 +125,78 @@ fn an_invalid_edit_leaves_the_version_before_it_running() {
     world.edit("a", "t", service(":8080", "/x", &[]));
     world.settle();
     assert_eq!(world.condition("a", "t", "Ready"), "True/Ready");
+}
+
+/// Three services; the second one needs an auther, by this name.
+fn three(auther: &str) -> serde_json::Value {
+    let mut spec = service(":8080", "/a", &[]);
+    let mut more = [service(":8080", "/b", &[]), service(":8080", "/c", &[])];
+    for (more, name) in more.iter_mut().zip(["t", "u"]) {
+        more["services"][0]["name"] = json!(name);
+        spec["services"].as_array_mut().unwrap().push(more["services"][0].clone());
+    }
+    spec["services"][1]["handler"] = json!({"type": "http", "auther": auther});
+    spec["authers"] = json!([{"name": "users", "auths": [{"username": "u", "password": "p"}]}]);
+    spec
+}
+
+#[test]
+fn after_a_restart_what_is_valid_by_itself_of_an_invalid_edit_serves() {
+    let mut world = World::default();
+    world.create("a", "o", three("users"));
+    world.settle();
+    let mut wrong = three("users");
+    wrong["services"][0]["addr"] = json!("nonsense");
+    world.edit("a", "o", wrong);
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/t", "a/o/u"], "as before the edit");
+    world.restart();
+    world.settle();
+    assert_eq!(world.running(), ["a/o/t", "a/o/u"]);
+    assert_eq!(world.condition("a", "o", "Accepted"), "False/Invalid");
+    let programmed = world.full_condition("a", "o", "Programmed");
+    assert_eq!(programmed.reason, "Partial");
+    assert!(programmed.message.contains("without s;"), "{}", programmed.message);
+    let status = world.object("a", "o").status.clone();
+    let ready = |name: &str| status.listener(name).unwrap().conditions[3].reason.clone();
+    assert_eq!(
+        (ready("s"), ready("t"), ready("u")),
+        ("Invalid".into(), "Ready".into(), "Ready".into())
+    );
+    assert_eq!(status.summary.unwrap().listeners, "2/3");
+    assert_eq!(world.settle(), 0);
+    world.edit("a", "o", three("users"));
+    world.settle();
+    assert_eq!(world.condition("a", "o", "Ready"), "True/Ready");
+}
+
+#[test]
+fn a_service_never_runs_without_what_should_have_protected_it() {
+    let mut world = World::default();
+    let mut wrong = three("users");
+    wrong["authers"][0]["auths"] = json!([]);
+    world.create("a", "o", wrong);
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/u"]);
+    world.create("a", "p", three("nobody"));
+    world.settle();
+    assert!(world.running().iter().all(|service| service != "a/p/t"), "{:?}", world.running());
+}
+
+#[test]
+fn what_the_class_does_not_allow_of_an_object_takes_only_that_service_with_it() {
+    let mut world = World::default();
+    govern(
+        &mut world,
+        "classes: [{name: adit, default: true, namespaces: {all: true}, paths: [/a, /c]}]",
+    );
+    world.create("a", "o", three("users"));
+    world.settle();
+    assert_eq!(world.running(), ["a/o/s", "a/o/u"]);
+    assert_eq!(world.condition("a", "o", "Accepted"), "False/PathNotAllowed");
+    govern(&mut world, "classes: [{name: adit, default: true, namespaces: {names: [b]}}]");
+    world.settle();
+    assert!(world.running().is_empty(), "the class does not serve the namespace");
 }
 
 #[test]
@@ -152,6 +253,9 @@ fn an_object_that_waits_for_a_finalizer_no_longer_runs() {
     world.create("a", "t", service(":8080", "/x", &[]));
     world.settle();
     world.objects.values_mut().for_each(|object| object.deleting = true);
-    assert_eq!(world.settle(), 0);
+    assert_eq!(world.settle(), 1);
     assert!(world.running().is_empty());
+    assert_eq!(world.condition("a", "t", "Ready"), "False/Deleting");
+    assert!(world.object("a", "t").status.listeners.is_empty());
+    assert_eq!(world.settle(), 0);
 }

@@ -1,6 +1,7 @@
 //! Objects, the translator and the real planner, with a snapshot made of its plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::base::{ListenAddr, Reason, Secret, ServiceKey};
+use crate::base::{ListenAddr, Network, Reason, Secret, ServiceKey};
 use crate::config::secrets::{SecretData, SecretState, Secrets};
 use crate::config::services::Services;
-use crate::control::expose::Standings;
+use crate::control::expose::{Balancers, Standings};
 use crate::control::fleet::Fleet;
 use crate::control::object::{Key, Object};
 use crate::control::status::{Condition, Facts, Status};
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) translation: Translation,
     /// How Services stand.
     pub(super) standings: Standings,
+    /// Where they are reached from outside of the cluster.
+    pub(super) balancers: Balancers,
     /// Who else there is.
     pub(super) fleet: Fleet,
     /// The Secrets that exist, as they were read.
@@ -54,6 +57,7 @@ impl Default for World {
             secrets: Secrets::default(),
             services: Services::default(),
             standings: Standings::default(),
+            balancers: Balancers::default(),
             taken: BTreeSet::new(),
             now: 1000,
             uids: 0,
@@ -149,6 +153,10 @@ impl World {
         let snapshot = self.snapshot();
         let now = Timestamp::from_second(self.now).unwrap();
         let mut writes = 0;
+        let metadata = std::net::IpAddr::from([169, 254, 169, 254]);
+        let denies = |_: Network, addr: SocketAddr| {
+            (addr.ip() == metadata).then(|| "a cloud's metadata service".to_string())
+        };
         for (key, verdict) in &self.translation.verdicts {
             let object = self.objects.get_mut(key).unwrap();
             self.translator.granted(object, verdict, &snapshot, now);
@@ -160,10 +168,14 @@ impl World {
                 ledger,
                 ports: &self.translator.ports,
                 standings: &self.standings,
+                balancers: &self.balancers,
+                denies: &denies,
                 fronts: &FRONTS,
                 fleet: &self.fleet,
                 replica: "one",
                 secrets: None,
+                installation: &self.translator.holders().own.clone(),
+                class: self.translator.class_of(object).map(|class| &*class.name),
             };
             let Some(status) = facts.status(&object.status, now) else { continue };
             if status != object.status {
@@ -233,7 +245,7 @@ impl World {
 
 /// A translator of the leader, or of one who follows it.
 pub(super) fn translator(leads: bool) -> Translator {
-    let mut translator = Translator::new(FRONTS.into(), &[9180], RELEASE);
+    let mut translator = Translator::new(FRONTS.into(), &[9180], (RELEASE, "adit"));
     translator.lead(leads);
     translator
 }

@@ -92,16 +92,17 @@ fn refuse<T>(reason: Reason, message: String) -> Result<T, ConfigErrors> {
     Err(ConfigErrors::one(Diagnostic::new("spec.className", reason, message)))
 }
 
-pub(super) fn no_class() -> Verdict {
-    without("no class is the default here: set className to one of the installation's".into())
-}
-
-/// Of an object whose class was taken away.
-pub(super) fn gone_class(name: &str) -> Verdict {
-    without(format!("the installation has no class {name:?} any more; ask who installed it"))
-}
-
-fn without(message: String) -> Verdict {
+/// Of an object that no class here is for; `names`: those that are for its namespace.
+pub(super) fn no_class(class: Option<&str>, names: &[&str]) -> Verdict {
+    let set = match names {
+        [] => "ask who installed adit which class serves this namespace".to_string(),
+        [name] => format!("set className to {name}"),
+        names => format!("set className to one of: {}", names.join(", ")),
+    };
+    let message = match class {
+        Some(class) => format!("no installation has class {class:?}; {set}"),
+        None => format!("no class is the default; {set}"),
+    };
     let found = Diagnostic::new("spec.className", Reason::NoClass, message);
     Verdict::Rejected { errors: ConfigErrors::one(found), previous: None }
 }

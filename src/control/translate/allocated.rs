@@ -15,10 +15,10 @@ impl Translator {
         objects: impl Iterator<Item = &'a Object>,
         now: Instant,
     ) {
-        let policy = self.policy.clone();
+        let (policy, holders) = (self.policy.clone(), &self.holders);
         let ours = objects
             .filter(|object| !object.deleting)
-            .filter_map(|object| Some((object, policy.class(object.class.as_deref())?.allocate)));
+            .filter_map(|object| Some((object, holders.class(&policy, object)?.allocate)));
         self.ports.follow(ours, now);
     }
 
@@ -33,7 +33,7 @@ impl Translator {
         let policy = self.policy.clone();
         let mut wanted = Vec::new();
         for object in objects {
-            let Some(class) = policy.class(object.class.as_deref()) else { continue };
+            let Some(class) = self.holders.class(&policy, object) else { continue };
             let Some(verdict) = verdicts.get(&object.key) else { continue };
             let Some(good) = verdict.exposing() else { continue };
             for name in good.exposures.keys() {

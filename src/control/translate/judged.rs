@@ -14,6 +14,7 @@ use crate::config::secrets::{ClassCertificate, Holder, Kept, SecretState};
 use crate::config::services::ServiceState;
 use crate::control::claim::digest_of;
 use crate::control::object::Object;
+use crate::control::policy::Class;
 
 /// What a spec is judged by.
 pub(super) struct Sight<'a> {
@@ -29,6 +30,21 @@ pub(super) struct Sight<'a> {
 }
 
 impl<'a> Sight<'a> {
+    /// What an object of a class is judged by in a release's namespace, with these front ports.
+    pub(super) fn new(
+        object: &'a Object,
+        class: &'a Class,
+        outside: Outside<'a>,
+        (release, fronts): (&str, &'a [u16]),
+    ) -> Self {
+        let certificate = class.default_certificate.as_ref().map(|name| ClassCertificate {
+            class: &class.name,
+            state: outside.secrets.find(release, name),
+        });
+        let (namespace, tunnel) = (&*object.key.namespace, &*object.key.name);
+        Self { outside, namespace, tunnel, fronts, limits: &class.limits, certificate }
+    }
+
     /// The class's certificate, if the spec can show it.
     fn certificate_for(&self, spec: &TunnelSpec) -> Option<ClassCertificate<'a>> {
         self.certificate.filter(|_| wants_default_certificate(&spec.config))
@@ -123,14 +139,15 @@ impl Judged {
     }
 
     /// Judges the same spec again if what it refers to, or what its class allows, is something else.
-    fn refresh(&mut self, sight: &Sight, kept: &mut Kept) {
+    /// Whether it did.
+    fn refresh(&mut self, sight: &Sight, kept: &mut Kept) -> bool {
         let same = |(name, state): (&String, &SecretState)| {
             sight.outside.secrets.find(sight.namespace, name) == state
         };
         let same_service = |(name, state): (&String, &ServiceState)| {
             sight.outside.services.find(sight.namespace, name) == state
         };
-        let Some(spec) = &self.spec else { return };
+        let Some(spec) = &self.spec else { return false };
         let before = self.certificate.as_ref();
         let before = before.map(|(class, state)| ClassCertificate { class, state });
         let same_certificate = before == sight.certificate_for(spec);
@@ -139,11 +156,12 @@ impl Judged {
             && self.secrets.iter().all(same)
             && self.services.iter().all(same_service)
         {
-            return;
+            return false;
         }
         let allowed = self.allowed;
         *self = Self::of_spec(spec.clone(), self.generation, sight, kept);
         self.allowed = allowed;
+        true
     }
 }
 
@@ -155,6 +173,7 @@ impl Seen {
             generation: object.generation.wrapping_sub(1),
             current: Judged::not_yet(),
             last: None,
+            part: None,
             kept: Kept::new(),
             ran: BTreeMap::new(),
         }
@@ -163,8 +182,11 @@ impl Seen {
     /// Brings the outcome up to date with the object and the Secrets.
     pub(super) fn look(&mut self, object: &Object, sight: &Sight) {
         if self.generation == object.generation {
-            self.current.refresh(sight, &mut self.kept);
+            if self.current.refresh(sight, &mut self.kept) {
+                self.part = None;
+            }
         } else {
+            self.part = None;
             let judged = Judged::of(object, sight, &mut self.kept);
             let before = std::mem::replace(&mut self.current, judged);
             self.generation = object.generation;
@@ -186,7 +208,8 @@ impl Seen {
             of(&self.current) || self.last.as_ref().is_some_and(of)
         };
         self.kept.retain(|holder, _| needed(holder));
-        let good = [Some(&self.current), self.last.as_ref()].into_iter().flatten();
+        let part = self.part.as_ref().and_then(Option::as_ref);
+        let good = [Some(&self.current), self.last.as_ref(), part].into_iter().flatten();
         let good: Vec<_> = good.filter_map(|judged| judged.outcome.as_ref().ok()).collect();
         self.ran.retain(|name, _| {
             good.iter().any(|good| {
@@ -194,6 +217,13 @@ impl Seen {
                     || good.services.iter().any(|(config, _)| config.name == *name)
             })
         });
+    }
+}
+
+impl Seen {
+    /// Judges a part of the newest spec.
+    pub(super) fn judge_part(&mut self, part: Arc<TunnelSpec>, sight: &Sight) -> Judged {
+        Judged::of_spec(part, self.generation, sight, &mut self.kept)
     }
 }
 
@@ -226,6 +256,7 @@ fn good(lowered: Lowered, generation: i64) -> Good {
         exposures: lowered.exposures,
         generation,
         references: lowered.references,
+        left_out: Vec::new(),
         warnings: lowered.warnings.iter().map(ToString::to_string).collect(),
         drain: lowered.drain.unwrap_or(DRAIN),
     }

@@ -85,7 +85,8 @@ fn helm_test_works_in_a_namespace_that_is_watched_through_the_front_service() {
         assert_eq!(pod.metadata.namespace.as_deref(), Some("tunnels"));
         let args = pod.spec.unwrap().containers[0].args.clone().unwrap();
         let namespaced = format!("--namespace={namespace}");
-        assert_eq!(args, ["selftest", &namespaced, &format!("--front={front}")]);
+        let (named, front) = ("--name=adit-selftest-edge-adit", format!("--front={front}"));
+        assert_eq!(args, ["selftest", named, &namespaced, &front]);
         for granted in ["Role", "RoleBinding"] {
             assert_eq!(the(&objects, granted)["metadata"]["namespace"], json!(namespace));
         }

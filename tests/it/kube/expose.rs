@@ -336,7 +336,16 @@ fn a_leader_that_dies_before_the_children_leaves_no_orphan_and_no_second_port() 
     };
     eventually("the port is allocated and bound", SOON, || fleet.replicas.iter().all(bound));
     eventually("the object says why it is not reached", SOON, || {
-        cluster.message(&ns, "edge", "Programmed").contains("cannot write Service \"edge-db\"")
+        cluster.message(&ns, "edge", "Programmed").contains("exceeded quota: none, requested")
+    });
+    assert_eq!(cluster.condition(&ns, "edge", "Ready"), "False/ServiceRefused");
+    let message = cluster.message(&ns, "edge", "Ready");
+    assert!(message.contains("the API server refuses Service \"edge-db\": "), "{message}");
+    assert!(!message.contains("Status {"), "no text of the client: {message}");
+    eventually("an Event says so", SOON, || {
+        let path = "jsonpath={.items[*].reason}";
+        let events = cluster.kubectl(&["get", "events", "-n", &ns, "-o", path]).unwrap();
+        events.contains("ServiceRefused")
     });
     let port = target(cluster, &ns, "edge");
     assert!(port.is_some() && slices(cluster, &ns, "edge-db").is_empty());

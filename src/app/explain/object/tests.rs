@@ -93,6 +93,8 @@ const NEXT: &[(Reason, &str)] = &[
     (Reason::HostConflict, "].hostnames"),
     (Reason::PortConflict, "].listener.type"),
     (Reason::ServiceNameTaken, "].expose.name"),
+    (Reason::ServiceRefused, "kubectl describe quota -n team-a"),
+    (Reason::Deleting, "metadata.finalizers"),
     (Reason::ResolvedRefs, "nothing"),
     (Reason::SecretNotFound, "kubectl get secrets -n team-a"),
     (Reason::SecretInvalid, "--show-labels"),

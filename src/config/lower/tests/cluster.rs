@@ -241,6 +241,7 @@ fn a_mistake_in_the_spec_rejects_it_whatever_is_missing_besides() {
 fn db(ready: &[&str]) -> Services {
     let port = ServicePort {
         name: "sql".into(),
+        udp: false,
         number: 5432,
         ready: ready.iter().map(|addr| addr.parse().unwrap()).collect(),
     };

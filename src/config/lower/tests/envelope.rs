@@ -330,7 +330,7 @@ fn targets_of_a_named_hop_count_as_nodes_of_each_service() {
 
 fn endpoints(count: u16) -> Services {
     let ready = (0..count).map(|i| ([10, 0, (i >> 8) as u8, i as u8], 5432).into()).collect();
-    let port = ServicePort { name: String::new(), number: 5432, ready };
+    let port = ServicePort { name: String::new(), number: 5432, udp: false, ready };
     Services([(("a".into(), "pg".into()), ServiceState::Known(vec![port]))].into())
 }
 

@@ -78,3 +78,19 @@ fn without_a_cluster_a_warning_says_that_there_is_no_service() {
     let warnings = warnings(&lowered);
     assert!(warnings.iter().any(|w| w.starts_with("services[0].expose: ")), "{warnings:?}");
 }
+
+#[test]
+fn a_policy_for_clients_from_outside_needs_a_type_that_has_some() {
+    let local = |rest: &str| service("db", &format!("{{externalTrafficPolicy: Local{rest}}}"));
+    let lowered = tunnel("edge", &local(", type: LoadBalancer")).unwrap();
+    assert_eq!(lowered.exposures["db"].traffic, Some("Local"));
+    let refused = errors(tunnel("edge", &local("")));
+    assert!(refused[0].starts_with("services[0].expose.externalTrafficPolicy: "), "{refused:?}");
+    let unknown = service("db", "{type: NodePort, externalTrafficPolicy: local}");
+    assert!(errors(tunnel("edge", &unknown))[0].contains("none of Cluster and Local"));
+    let two = [
+        service("a", "{name: x, type: NodePort, externalTrafficPolicy: Local}"),
+        service("b", "{name: x, type: NodePort, port: 1}"),
+    ];
+    assert!(errors(tunnel("edge", &two.join(", ")))[0].contains("another policy"));
+}

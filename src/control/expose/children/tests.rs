@@ -13,6 +13,7 @@ fn key() -> Key {
 fn tcp(name: &str, service: &str, port: u16, target: Option<u16>) -> Exposed {
     let config = ExposeConfig {
         service: service.into(),
+        traffic: None,
         kind: ServiceType::ClusterIp,
         port,
         udp: false,
@@ -38,6 +39,7 @@ fn member(
     Member {
         report: Arc::new(Report::new(Some(pod.clone()), None, Arc::new(tunnels))),
         pod,
+        node: Some("n1".into()),
         namespace: "system".into(),
         ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
         ready,
@@ -184,4 +186,29 @@ fn slices_of_an_invalid_object_follow_the_pods() {
     assert_eq!(renewed(slice, "u", &[one(&[("db", 20017)])]).as_ref(), Some(slice));
     let later = renewed(slice, "u", &[one(&[])]).unwrap();
     assert_eq!(later.endpoints[0].conditions.as_ref().unwrap().ready, Some(false));
+}
+
+#[test]
+fn endpoints_name_their_node_and_the_service_its_policy_for_clients_from_outside() {
+    let mut exposed = tcp("db", "edge-db", 5432, Some(20017));
+    exposed.config.kind = crate::config::model::ServiceType::LoadBalancer;
+    exposed.config.traffic = Some("Local");
+    let one = member("one", &["198.18.0.2"], true, false, &[("db", 20017)]);
+    let children = children(&[exposed], &[one]);
+    let wanted = &children.services["edge-db"];
+    assert_eq!(wanted.spec.as_ref().unwrap().external_traffic_policy.as_deref(), Some("Local"));
+    let (_, slice) = children.slices.values().next().unwrap();
+    assert_eq!(slice.endpoints[0].node_name.as_deref(), Some("n1"), "Local needs it");
+    let mut edited = wanted.clone();
+    edited.spec.as_mut().unwrap().external_traffic_policy = Some("Cluster".into());
+    assert!(!service_is(&edited, wanted));
+}
+
+#[test]
+fn a_load_balancer_says_where_it_is() {
+    let service = json!({"status": {"loadBalancer": {"ingress": [
+        {"ip": "203.0.113.7"}, {"hostname": "lb.example"}, {}]}}});
+    let service: Service = serde_json::from_value(service).unwrap();
+    let wanted = [("IPAddress", "203.0.113.7".to_string()), ("Hostname", "lb.example".to_string())];
+    assert_eq!(balancer(&service), wanted);
 }

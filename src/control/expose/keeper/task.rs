@@ -56,6 +56,20 @@ pub(super) enum KeepError {
     Fenced(#[from] Fenced),
 }
 
+impl KeepError {
+    /// The API server's words, if it will not take what was sent, whenever it is sent.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Refused(_, kube::Error::Api(status))
+                if matches!(status.code, 400 | 403 | 422) =>
+            {
+                Some(&status.message)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What is sent: with a uid an object that was deleted and made anew is a conflict.
 pub(super) fn body(object: &impl Serialize, uid: Option<&str>) -> Value {
     let mut body = serde_json::to_value(object).unwrap_or_default();

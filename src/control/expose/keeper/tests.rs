@@ -42,6 +42,9 @@ impl Server {
             let mut body: Value = serde_json::from_slice(&sent).unwrap();
             body["metadata"]["uid"] = json!("made");
             (200, body)
+        } else if method == Method::DELETE {
+            self.0.lock().push(format!("DELETE {}", path.rsplit('/').next().unwrap()));
+            (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
         } else {
             (404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "none"}))
         };
@@ -63,6 +66,7 @@ fn wishes(namespace: &str, objects: usize) -> Wishes {
         let uid: Arc<str> = name.as_str().into();
         let config = ExposeConfig {
             service: name.into(),
+            traffic: None,
             kind: ServiceType::ClusterIp,
             port: 80,
             udp: false,
@@ -107,4 +111,51 @@ async fn what_is_not_wanted_any_more_is_not_written() {
     keeper.keep(&Wishes::new(), &[]);
     while timeout(Duration::from_secs(1), keeper.next()).await.is_ok() {}
     assert!(server.written().len() < AT_ONCE, "only what was under way");
+}
+
+/// A Service and a slice of it that lost their owner, with the label of an instance.
+fn orphans(instance: &str) -> (Service, EndpointSlice) {
+    let meta = |name: &str| {
+        json!({"name": name, "namespace": "tenant", "uid": format!("uid-of-{name}"),
+            "labels": {"adit.dev/expose": instance, "kubernetes.io/service-name": "tenant0"}})
+    };
+    let service = json!({"metadata": meta("tenant0"), "spec": {"type": "ClusterIP"}});
+    let slice = json!({"metadata": meta("old"), "addressType": "IPv4", "endpoints": []});
+    (serde_json::from_value(service).unwrap(), serde_json::from_value(slice).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphans_of_the_instance_are_taken_over_by_the_object_that_has_their_name() {
+    for (instance, taken) in [("test", false), ("other", true)] {
+        let server = Server::default();
+        let mut keeper = server.keeper();
+        let (service, slice) = orphans(instance);
+        keeper.change(ChildNews::Service(Change::Applied(Box::new(Box::new(service)))));
+        keeper.change(ChildNews::Slice(Change::Applied(Box::new(Box::new(slice)))));
+        keeper.keep(&wishes("tenant", 1), &[]);
+        let standing = keeper.standings().values().next().cloned();
+        assert_eq!(standing == Some(Standing::Taken), taken, "{instance}: {standing:?}");
+        while timeout(Duration::from_secs(1), keeper.next()).await.is_ok() {}
+        let written = server.written();
+        assert_eq!(written.contains(&"tenant0".to_string()), !taken, "{written:?}");
+        assert_eq!(written.contains(&"DELETE old".to_string()), !taken, "{written:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_object_that_is_valid_in_part_nothing_is_taken_away() {
+    let server = Server::default();
+    let mut keeper = server.keeper();
+    let all = wishes("tenant", 1);
+    keeper.keep(&all, &[]);
+    while timeout(Duration::from_secs(1), keeper.next()).await.is_ok() {}
+    let none = |wish: fn(Children) -> Wish| {
+        all.keys().map(|key| (key.clone(), wish(Children::default()))).collect::<Wishes>()
+    };
+    keeper.keep(&none(Wish::AtLeast), &[]);
+    while timeout(Duration::from_secs(1), keeper.next()).await.is_ok() {}
+    assert_eq!(server.written(), ["tenant0"]);
+    keeper.keep(&none(Wish::Exactly), &[]);
+    while timeout(Duration::from_secs(1), keeper.next()).await.is_ok() {}
+    assert_eq!(server.written(), ["tenant0", "DELETE tenant0"]);
 }

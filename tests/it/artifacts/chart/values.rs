@@ -9,6 +9,11 @@ pub const OPEN: &str = r#"classes=[{"name":"lax","namespaces":{"all":true},"requ
 /// Value sets that must render; each is a list of Helm arguments.
 pub const GOOD: &[&[&str]] = &[
     &[],
+    &["--set", "replicaCount=null"],
+    &[
+        "--set-json",
+        r#"classes=[{"name":"a","namespaces":{"all":true},"hostnames":["*.{namespace}.example.com","x-{namespace}.y"],"paths":["/","/t/{namespace}/"],"limits":{"maxDrain":"1h30m","idleTimeout":"0s"}}]"#,
+    ],
     &["--set", "crds.install=false"],
     &[
         "--set-json",
@@ -189,6 +194,67 @@ pub const GOOD: &[&[&str]] = &[
 pub const BAD: &[(&[&str], &str)] = &[
     (&["--set", "image.tga=1"], "tga"),
     (&["--set", "replicas=1"], "replicas"),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"ports":{"bind":"99-1"}}]"#,
+        ],
+        "ports.bind of a is 99-1",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"ports":{"bind":70000}}]"#,
+        ],
+        "/classes/0/ports/bind",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"ports":{"allocate":"8000-9000"}}]"#,
+        ],
+        "ports.allocate of a has 8080",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true}},{"name":"b","namespaces":{"all":true},"ports":{"bind":25000,"allocate":"30000-31000"}}]"#,
+        ],
+        "ports.bind of b overlaps ports.allocate of a",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"hostnames":["foo..bar"]}]"#,
+        ],
+        "/classes/0/hostnames/0",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"hostnames":["{team}.x"]}]"#,
+        ],
+        "/classes/0/hostnames/0",
+    ),
+    (
+        &["--set-json", r#"classes=[{"name":"a","namespaces":{"all":true},"paths":["/a/../b"]}]"#],
+        "paths of a has /a/../b",
+    ),
+    (
+        &["--set-json", r#"classes=[{"name":"a","namespaces":{"all":true},"paths":["/a b"]}]"#],
+        "/classes/0/paths/0",
+    ),
+    (
+        &["--set-json", r#"classes=[{"name":"a","namespaces":{"names":[]}}]"#],
+        "/classes/0/namespaces/names",
+    ),
+    (
+        &[
+            "--set-json",
+            r#"classes=[{"name":"a","namespaces":{"all":true},"limits":{"maxDrain":"soon"}}]"#,
+        ],
+        "/classes/0/limits/maxDrain",
+    ),
     (&["--set", "front.service.typ=NodePort"], "typ"),
     (&["--set", "front.service.type=ExternalName"], "/front/service/type"),
     (&["--set", "front.ingress.hosts[0].hots=a"], "hots"),
