@@ -233,7 +233,7 @@ pub(super) fn is_key(map: Map, key: &str) -> bool {
         name.eq_ignore_ascii_case(key) || name.contains('.') && first.eq_ignore_ascii_case(key)
     };
     keys::ROWS.iter().any(|row| match row.what {
-        What::Key(maps, names) => maps.contains(&map) && names.iter().any(|name| same(&name)),
+        What::Key(maps, names) => maps.contains(&map) && names.iter().any(same),
         _ => false,
     })
 }

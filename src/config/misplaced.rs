@@ -96,7 +96,7 @@ pub(crate) fn instead_of(key: &str) -> Option<String> {
     // "tls.certFile" is a key of the command line.
     let last = lower.rsplit('.').next().unwrap_or(&lower);
     let is = |name: &&str| name.eq_ignore_ascii_case(key) || name.eq_ignore_ascii_case(last);
-    if let Some((_, instead)) = OTHERWISE.iter().find(|(names, _)| names.iter().any(|n| is(&n))) {
+    if let Some((_, instead)) = OTHERWISE.iter().find(|(names, _)| names.iter().any(is)) {
         return Some((*instead).into());
     }
     if let Some(places) = PLACES.get(last) {

@@ -9,7 +9,7 @@ use super::{Access, Exchanged, FAREWELL, Handler, HandlerError, auth};
 use crate::base::{Network, Target};
 use crate::config::model::HttpHandlerConfig;
 use crate::io::{AsyncIo, BoxIo, Ending, Read, ReadError, ended, read_wire};
-use crate::proto::http1::{MAX_FIELDS, RequestHead};
+use crate::proto::http1::RequestHead;
 
 mod counted;
 mod datagrams;
@@ -19,7 +19,7 @@ mod forward;
 /// From the stream's start to the end of the request's head. GOST has no limit.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest request head, in bytes; it has at most [`MAX_FIELDS`] fields.
+/// The longest request head, in bytes; it has at most [`MAX_FIELDS`](crate::proto::http1::MAX_FIELDS) fields.
 const MAX_HEAD: usize = 128 * 1024;
 
 impl Handler {
