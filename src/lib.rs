@@ -58,6 +58,7 @@
 //! |---|---|
 //! | a field of the YAML | [`config::raw`], then [`config::lower`]; `adit crd > crds/wstunnels.adit.dev.yaml` |
 //! | a key of a `metadata` map | `config::metadata` |
+//! | a key that does nothing where it stands | `config::misplaced` |
 //! | a bound of either | [`config::envelope`]; then `deploy/ENVELOPE.md` by its test |
 //! | who wins a duel for an address | [`engine::plan`] |
 //! | what a condition says | `control::status`; over several replicas: `control::status::fold` |

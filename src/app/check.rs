@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::EXIT_CONFIG;
 use super::classes::Classes;
-use super::files::{self, For, Loaded};
+use super::files::{self, ADMIN, FRONTS, For, Loaded};
 use super::reload::NOTHING_TO_RUN;
 use crate::base::{Origin, Reason, ServiceKey};
 use crate::cli::CheckArgs;
@@ -18,10 +18,6 @@ use crate::config::read::TunnelDoc;
 use crate::control::policy::quota::{Asks, Counts};
 use crate::control::policy::{Labels, Namespaces, Policy, Reserved, Selected, refusals};
 use crate::sidecar::Inputs;
-
-/// The ports that the chart gives a controller.
-pub(super) const FRONTS: [u16; 2] = [8080, 8443];
-pub(super) const ADMIN: Option<u16> = Some(9180);
 
 /// Prints every error and warning of files, folders and the command line, and how many services
 /// would run. A `WsTunnel` is judged as a cluster would, whose Secrets and Services nobody knows here.

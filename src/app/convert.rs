@@ -22,7 +22,10 @@ use crate::crd;
 use crate::sidecar::Inputs;
 
 /// The front ports of an installation that says nothing else: without TLS, and with it.
-const FRONTS: (u16, u16) = (8080, 8443);
+const FRONTS: (u16, u16) = {
+    let [http, https] = files::FRONTS;
+    (http, https)
+};
 
 /// Prints the configuration in another form, and to standard error a line for each thing that is not
 /// carried over as it is.
@@ -202,7 +205,7 @@ fn name_of(names: &[String]) -> String {
 fn of_cluster(text: &str, notes: &mut Notes) -> Result<(), ConfigErrors> {
     let documents = read(text)?;
     check(&documents).map_err(|(found, _)| found)?;
-    let ports = [FRONTS.0, FRONTS.1];
+    let ports = files::FRONTS;
     for tunnel in &documents.tunnels {
         let spec = serde_json::to_value(&tunnel.spec).unwrap_or_default();
         let misfits = crd::misfits(&spec).into_iter();

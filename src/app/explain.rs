@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::EXIT_CONFIG;
-use super::check::{ADMIN, FRONTS};
 use super::classes::Classes;
+use super::files::{ADMIN, FRONTS};
 use crate::base::Reason;
 use crate::cli::ExplainArgs;
 use crate::config::envelope;

@@ -3,6 +3,8 @@
 mod cluster;
 mod planned;
 
+pub(super) use cluster::{ADMIN, FRONTS};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,10 @@ use crate::config::services::{ServiceState, Services};
 use crate::control::policy::Policy;
 use crate::crd;
 
-/// The ports of the front sockets, unless flags say otherwise.
-const FRONTS: &[u16] = &[8080, 8443];
+/// The front ports of a controller, without TLS and with it, unless flags say otherwise.
+pub(in crate::app) const FRONTS: [u16; 2] = [8080, 8443];
+/// Its admin port.
+pub(in crate::app) const ADMIN: Option<u16> = Some(9180);
 
 /// What the object would come to. A reference to what the files do not hold is a warning.
 ///
@@ -39,7 +41,7 @@ pub(super) fn judge(
         certificate.map(|class| ClassCertificate { class: &class.name, state: &state });
     // Without a class file there is one class, which says nothing.
     let limits = class.map_or_else(ClassLimits::default, |class| class.limits.clone());
-    let context = LowerContext::controller(namespace, &secrets, FRONTS)
+    let context = LowerContext::controller(namespace, &secrets, &FRONTS)
         .with_limits(&limits)
         .with_services(&services)
         .with_class_certificate(certificate)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::cluster::{ADMIN, FRONTS};
 use super::{DRAIN, For, Part};
-use crate::app::check::{ADMIN, FRONTS};
 use crate::base::{ListenAddr, Origin, Reason, ServiceKey};
 use crate::config::error::{ConfigErrors, Diagnostic};
 use crate::config::lower::Lowered;
