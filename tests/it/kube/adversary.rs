@@ -91,7 +91,8 @@ fn a_neighbour_does_not_feel_a_tenant_and_a_stranger_who_attack_with_everything(
     let cluster = Cluster::start();
     let [quiet_ns, loud_ns] = ["neighbour", "attacker"].map(|name| cluster.namespace(name));
     let mut fleet = Fleet::start(&cluster, &[&quiet_ns, &loud_ns], 1);
-    let sources = fleet.lan.addresses(16);
+    let addresses = fleet.lan.addresses(116);
+    let (sources, places) = addresses.split_at(16);
     let targets = fleet.lan.host();
     let target = stranger::targets(&targets);
     let (front, admin) = (fleet.replicas[0].front(), fleet.replicas[0].admin());
@@ -115,14 +116,14 @@ fn a_neighbour_does_not_feel_a_tenant_and_a_stranger_who_attack_with_everything(
             objects::churn(&cluster, &loud_ns, &stop);
         });
         for attack in stranger::ATTACKS {
-            let (sources, stop, target) = (&sources, &stop, &target);
+            let (stop, target) = (&stop, &target);
             scope.spawn(move || {
                 yields_to_others();
                 attack(host, sources, target, stop);
             });
         }
         let watching = scope.spawn(|| Watched::watch(admin, pid, &stop));
-        let rotating = scope.spawn(|| neighbour.rotates(&stop));
+        let rotating = scope.spawn(|| neighbour.rotates(places, &stop));
         let during = neighbour.opens_tunnels(lasts);
         stop.store(true, Ordering::Relaxed);
         (during, watching.join().unwrap(), rotating.join().unwrap())

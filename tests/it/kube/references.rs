@@ -47,9 +47,9 @@ fn a_missing_certificate_is_said_and_its_arrival_is_enough() {
     let knock = TlsKnock::new(&authority.ca, None);
     let refused = knock.upgrade(controller.front_tls, "/x");
     assert!(refused.is_err(), "only the self-signed certificate is there: {refused:?}");
-    // The front port speaks TLS, whoever is on it.
+    // The front port speaks TLS, whoever is on it, and says so to a client that does not.
     let plain = controller::knock(([127, 0, 0, 1], controller.front_tls).into(), "any", "/x");
-    assert_eq!(plain, 0);
+    assert_eq!(plain, 400);
     secrets::put_pair(cluster, &ns, "edge", &authority.leaf("leaf"));
     eventually("it serves", SOON, || {
         knock.upgrade(controller.front_tls, "/x").is_ok_and(|(status, _)| status == 101)

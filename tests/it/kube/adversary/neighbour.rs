@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::kube::secrets;
 use crate::support::cluster::Cluster;
 use crate::support::wait::eventually;
+use crate::tunnel::arrival::from;
 
 /// The user whose password stays.
 pub const STEADY: (&str, &str) = ("steady", "stays");
@@ -148,7 +149,10 @@ impl<'a> Neighbour<'a> {
     }
 
     /// Changes a password again and again: each is in use soon, and the one before it is not.
-    pub fn rotates(&self, stop: &AtomicBool) -> Rotations {
+    /// Who asks with the old one comes from many places: each of them is slowed down after some wrong
+    /// answers.
+    pub fn rotates(&self, places: &[Ipv4Addr], stop: &AtomicBool) -> Rotations {
+        let mut places = places.iter().cycle();
         let mut rotations = Rotations::default();
         let mut password = "first".to_string();
         while !stop.load(Ordering::Relaxed) {
@@ -157,7 +161,9 @@ impl<'a> Neighbour<'a> {
             let began = Instant::now();
             // Asking for the new one until it passes would be guessing, which is slowed down.
             eventually("the password before it is revoked", ROTATED, || {
-                !self.passes(("turns", &password))
+                let place = *places.next().unwrap();
+                let stream = from(place, self.front);
+                self.over(stream, ("turns", &password)).is_err()
             });
             self.tunnel(("turns", &next)).expect("the new password is in use");
             rotations.slowest = rotations.slowest.max(began.elapsed());
@@ -177,11 +183,22 @@ impl<'a> Neighbour<'a> {
     }
 
     /// Opens a tunnel to the echo, sends a word, gets it back, and leaves; what each part took.
-    fn timed(&self, (user, password): (&str, &str)) -> io::Result<[Duration; 4]> {
+    fn timed(&self, user: (&str, &str)) -> io::Result<[Duration; 4]> {
+        let began = Instant::now();
+        let stream = TcpStream::connect_timeout(&self.front, PATIENCE)?;
+        let connected = began.elapsed();
+        let [upgraded, reached, echoed] = self.over(stream, user)?;
+        Ok([connected, upgraded, reached, echoed])
+    }
+
+    /// The same over a connection that is there.
+    fn over(
+        &self,
+        mut stream: TcpStream,
+        (user, password): (&str, &str),
+    ) -> io::Result<[Duration; 3]> {
         let mut last = Instant::now();
         let mut part = || std::mem::replace(&mut last, Instant::now()).elapsed();
-        let mut stream = TcpStream::connect_timeout(&self.front, PATIENCE)?;
-        let connected = part();
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         stream.write_all(upgrade(HOST, "/x").as_bytes())?;
@@ -205,7 +222,7 @@ impl<'a> Neighbour<'a> {
         if payload(&mut stream)? != b"hello" {
             return Err(io::Error::other("another word came back"));
         }
-        Ok([connected, upgraded, reached, part()])
+        Ok([upgraded, reached, part()])
     }
 }
 
