@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::MuxConfig;
@@ -37,7 +38,11 @@ pub(super) async fn serve(
             () = cut.cancelled() => break acceptor.end(Ending::Restart),
             () = &mut over => break acceptor.end(Ending::Overload),
             stream = next(&mut acceptor, &places) => match stream {
-                Some(io) => accept.accept(Inbound { io, peer, local }),
+                Some(io) => {
+                    accept.accept(Inbound { io, peer, local });
+                    // Of many streams that come at once, each lets what others have to do go first.
+                    yield_now().await;
+                }
                 None => break,
             },
             // A new stream begins the wait anew.
