@@ -5,7 +5,7 @@
 //! change when a control plane is replaced. A process that watches some namespaces only has no
 //! right to read them, and does not ask; `--deny-egress` is for that.
 
-mod doors;
+mod services;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ use super::fleet::Fleet;
 use super::watch::{Freshness, Watch};
 use crate::engine::{Engine, Snapshot};
 use crate::metrics::Metrics;
-use doors::{Doors, News};
+use services::{DeniedServices, News};
 
 /// Between two looks at the EndpointSlices, and the wait for a look that failed.
 const EVERY: Duration = Duration::from_secs(300);
@@ -61,15 +61,15 @@ pub(super) async fn run(surroundings: Surroundings) -> Option<Infallible> {
         let (client, namespace) = (|| client.clone(), namespace.as_deref());
         let around = || (news.clone(), freshness.clone(), metrics.clone());
         let (news, fresh, counts) = around();
-        let kind = doors::services(client(), namespace);
+        let kind = services::services(client(), namespace);
         let watch = Watch::new(kind, scope, News::Service, news, fresh, counts);
         watches.push(Box::pin(async move { drop(watch.run().await) }));
         let (news, fresh, counts) = around();
-        let kind = doors::slices(client(), namespace);
+        let kind = services::slices(client(), namespace);
         let watch = Watch::new(kind, scope, News::Slice, news, fresh, counts);
         watches.push(Box::pin(async move { drop(watch.run().await) }));
     }
-    let mut doors = Doors::new(scopes.clone());
+    let mut denied = DeniedServices::new(scopes.clone());
     let mut snapshots = engine.snapshot();
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
     let mut api_server = Vec::new();
@@ -85,9 +85,9 @@ pub(super) async fn run(surroundings: Surroundings) -> Option<Infallible> {
             changed = fleet.changed() => changed.ok()?,
             changed = snapshots.changed() => changed.ok()?,
             Some(news) = told_by.recv() => {
-                doors.change(news);
+                denied.change(news);
                 while let Ok(news) = told_by.try_recv() {
-                    doors.change(news);
+                    denied.change(news);
                 }
             }
             Some(()) = watches.next() => {}
@@ -104,7 +104,7 @@ pub(super) async fn run(surroundings: Surroundings) -> Option<Infallible> {
         }
         let own = fleet.borrow().addresses.to_vec();
         let tunnels = ports(&snapshots.borrow_and_update(), &fronts);
-        let services = doors.denied(&own, &api_server, &tunnels);
+        let services = denied.addresses(&own, &api_server, &tunnels);
         let now = (own, api_server.clone(), services);
         if told.as_ref() != Some(&now) {
             let (own, api_server, services) = now.clone();

@@ -18,14 +18,14 @@ use crate::control::watch::{Change, Kind, Whole};
 
 /// A Service and its addresses.
 #[derive(Clone, Debug)]
-pub(in crate::control) struct Door {
+pub(in crate::control) struct ServiceAddresses {
     key: Key,
     addresses: Vec<IpAddr>,
 }
 
 /// An EndpointSlice: the Service that it is of, and where that leads.
 #[derive(Clone, Debug)]
-pub(in crate::control) struct Behind {
+pub(in crate::control) struct ServiceEndpoints {
     key: Key,
     service: Key,
     addresses: Vec<IpAddr>,
@@ -34,16 +34,19 @@ pub(in crate::control) struct Behind {
 }
 
 /// The Services of a namespace, or of all.
-pub(super) fn services(client: Client, namespace: Option<&str>) -> Kind<Whole<Service>, Door> {
-    Kind::new("services", Whole(api(client, namespace)), Door::read)
+pub(super) fn services(
+    client: Client,
+    namespace: Option<&str>,
+) -> Kind<Whole<Service>, ServiceAddresses> {
+    Kind::new("services", Whole(api(client, namespace)), ServiceAddresses::read)
 }
 
 /// The EndpointSlices of a namespace, or of all.
 pub(super) fn slices(
     client: Client,
     namespace: Option<&str>,
-) -> Kind<Whole<EndpointSlice>, Behind> {
-    Kind::new("endpointslices", Whole(api(client, namespace)), Behind::read)
+) -> Kind<Whole<EndpointSlice>, ServiceEndpoints> {
+    Kind::new("endpointslices", Whole(api(client, namespace)), ServiceEndpoints::read)
 }
 
 fn api<K>(client: Client, namespace: Option<&str>) -> Api<K>
@@ -56,7 +59,7 @@ where
     }
 }
 
-impl Door {
+impl ServiceAddresses {
     fn read(service: &Service) -> Self {
         let spec = service.spec.as_ref();
         let own = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
@@ -70,7 +73,7 @@ impl Door {
     }
 }
 
-impl Behind {
+impl ServiceEndpoints {
     fn read(slice: &EndpointSlice) -> Self {
         let key = Key::of(slice);
         let labels = slice.metadata.labels.as_ref();
@@ -100,25 +103,25 @@ impl Behind {
 #[derive(Debug)]
 pub(super) enum News {
     /// Of Services.
-    Service(Change<Door>),
+    Service(Change<ServiceAddresses>),
     /// Of EndpointSlices.
-    Slice(Change<Behind>),
+    Slice(Change<ServiceEndpoints>),
 }
 
 /// All Services that can be listed, and what is behind them.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct DeniedServices {
     scopes: Vec<Option<String>>,
-    doors: BTreeMap<Key, Door>,
-    behind: BTreeMap<Key, Behind>,
+    services: BTreeMap<Key, ServiceAddresses>,
+    behind: BTreeMap<Key, ServiceEndpoints>,
     listed: [BTreeSet<usize>; 2],
 }
 
-impl Doors {
+impl DeniedServices {
     /// Nothing yet. `scopes` are those of the watches: a namespace each, or `None` for all.
     pub(super) fn new(scopes: Vec<Option<String>>) -> Self {
-        let (doors, behind, listed) = Default::default();
-        Self { scopes, doors, behind, listed }
+        let (services, behind, listed) = Default::default();
+        Self { scopes, services, behind, listed }
     }
 
     /// Takes in what a watch tells.
@@ -127,7 +130,7 @@ impl Doors {
         let scopes = &self.scopes;
         match news {
             News::Service(change) => {
-                take(&mut self.doors, services, scopes, change, |door| door.key.clone());
+                take(&mut self.services, services, scopes, change, |service| service.key.clone());
             }
             News::Slice(change) => {
                 take(&mut self.behind, slices, scopes, change, |slice| slice.key.clone());
@@ -137,15 +140,15 @@ impl Doors {
 
     /// The addresses of Services that lead to the API server, or to one of our own Pods or their hosts
     /// on a port on which no tunnel listens.
-    pub(super) fn denied(
+    pub(super) fn addresses(
         &self,
         own: &[IpAddr],
         api_server: &[IpAddr],
         tunnels: &BTreeSet<u16>,
     ) -> BTreeSet<IpAddr> {
         let denied = self.behind.values().filter(|one| one.is_denied(own, api_server, tunnels));
-        let doors = denied.filter_map(|slice| self.doors.get(&slice.service));
-        doors.flat_map(|door| &door.addresses).copied().collect()
+        let services = denied.filter_map(|slice| self.services.get(&slice.service));
+        services.flat_map(|service| &service.addresses).copied().collect()
     }
 }
 
@@ -155,15 +158,15 @@ mod tests {
 
     use super::*;
 
-    fn doors(services: &[Value], slices: &[Value]) -> Doors {
-        let mut doors = Doors::new(vec![None]);
+    fn known(services: &[Value], slices: &[Value]) -> DeniedServices {
+        let mut known = DeniedServices::new(vec![None]);
         let read = |value: &Value| serde_json::from_value(value.clone()).unwrap();
-        let objects = services.iter().map(|value| Door::read(&read(value))).collect();
-        doors.change(News::Service(Change::Listed { scope: 0, objects }));
+        let objects = services.iter().map(|value| ServiceAddresses::read(&read(value))).collect();
+        known.change(News::Service(Change::Listed { scope: 0, objects }));
         let read = |value: &Value| serde_json::from_value(value.clone()).unwrap();
-        let objects = slices.iter().map(|value| Behind::read(&read(value))).collect();
-        doors.change(News::Slice(Change::Listed { scope: 0, objects }));
-        doors
+        let objects = slices.iter().map(|value| ServiceEndpoints::read(&read(value))).collect();
+        known.change(News::Slice(Change::Listed { scope: 0, objects }));
+        known
     }
 
     fn service(name: &str, ip: &str) -> Value {
@@ -191,9 +194,10 @@ mod tests {
             (pod, port(8080), false),
             ("10.7.0.2", port(9180), false),
         ] {
-            let doors = doors(&[service("x", "10.96.0.7")], &[slice("x", address, ports.clone())]);
+            let known = known(&[service("x", "10.96.0.7")], &[slice("x", address, ports.clone())]);
             let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-            let found = doors.denied(&[ip(host), ip(pod)], &[ip(api_server)], &[8080, 8443].into());
+            let found =
+                known.addresses(&[ip(host), ip(pod)], &[ip(api_server)], &[8080, 8443].into());
             let expected = if denied { vec![ip("10.96.0.7")] } else { vec![] };
             assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{address} {ports}");
         }
@@ -209,7 +213,7 @@ mod tests {
         let headless =
             json!({"metadata": {"name": "y", "namespace": "a"}, "spec": {"clusterIPs": ["None"]}});
         let slices = ["x", "y", "gone"].map(|of| slice(of, "172.18.0.2", json!([{"port": 6443}])));
-        let found = doors(&[service, headless], &slices).denied(
+        let found = known(&[service, headless], &slices).addresses(
             &[],
             &["172.18.0.2".parse().unwrap()],
             &BTreeSet::new(),
